@@ -1,0 +1,114 @@
+package canbus
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/fascia-edge/fascia/canbus/source"
+	"github.com/fascia-edge/fascia/vehicle"
+)
+
+// reopenAfter is how long a bus that went down waits before it is tried again.
+const reopenAfter = time.Second
+
+// bus receives the frames of one bus and hands them to its decoder. One
+// goroutine owns it; reload and status reach in through atomics.
+type bus struct {
+	name   string
+	source string // as configured
+	open   func() (source.Source, error)
+	live   bool // frames come when they come; a log can wait for its readers
+	waits  bool // for an interface that is not there: down, not an error
+	log    *slog.Logger
+	health *health
+
+	decoder atomic.Pointer[decoder]
+	counts  counters
+	faults  faults
+	first   atomic.Int64 // moments of the first and last frame, in nanoseconds by CLOCK_BOOTTIME
+	last    atomic.Int64
+}
+
+// counters count frames since the start; each frame is in frames and in one of
+// the next five.
+type counters struct {
+	frames  atomic.Uint64
+	decoded atomic.Uint64
+	unused  atomic.Uint64 // of messages that are neither mapped nor published
+	unknown atomic.Uint64 // with an id that no DBC has
+	short   atomic.Uint64 // with fewer bytes than their message
+	other   atomic.Uint64 // remote and error frames: they carry no signals
+
+	invalid atomic.Uint64 // values, not frames: outside their type, range or enumeration
+}
+
+// run receives until ctx ends or a log does. src is the source if it is open
+// already. One that fails is opened again.
+func (b *bus) run(ctx context.Context, src source.Source) {
+	for {
+		var err error
+		if src == nil {
+			src, err = b.open()
+		}
+		if err == nil {
+			b.health.set(busActive, "")
+			err = b.receive(ctx, src)
+			src = nil
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			b.log.Info("the log has ended", "frames", b.counts.frames.Load())
+			b.health.set(busEnded, "")
+			return
+		}
+		if b.health.set(busDown, err.Error()) {
+			b.log.Warn("the bus is down; it is tried again every second", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reopenAfter):
+		}
+	}
+}
+
+// receive hands on frames until the source ends.
+func (b *bus) receive(ctx context.Context, src source.Source) error {
+	stop := context.AfterFunc(ctx, func() { _ = src.Close() })
+	defer func() {
+		stop()
+		_ = src.Close()
+		if first := b.faults.end(); first != "" {
+			b.log.Warn("the source had faults; the counters tell how many", "first", first)
+		}
+	}()
+	b.faults.begin(src)
+	for src.Receive() {
+		frame, now := src.Frame(), vehicle.BootNow()
+		b.counts.frames.Add(1)
+		b.first.CompareAndSwap(0, now)
+		b.last.Store(now)
+		if err := b.decoder.Load().frame(ctx, &frame, src.Time(), now); err != nil {
+			return nil // ctx ended while a log waited for its readers
+		}
+	}
+	return src.Err()
+}
+
+func (b *bus) status() BusStatus {
+	state, reason, since := b.health.get()
+	c := &b.counts
+	s := BusStatus{
+		Name: b.name, Source: b.source, State: state, Reason: reason, Since: since,
+		Frames: c.frames.Load(), Decoded: c.decoded.Load(), Unused: c.unused.Load(),
+		Unknown: c.unknown.Load(), Short: c.short.Load(), Other: c.other.Load(), Invalid: c.invalid.Load(),
+		Seconds: time.Duration(b.last.Load() - b.first.Load()).Seconds(),
+	}
+	f := b.faults.total()
+	s.TornLines, s.ClockJumps, s.BadDatagrams, s.Dropped, s.FirstFault = f.TornLines, f.ClockJumps, f.BadDatagrams, f.Dropped, f.First
+	return s
+}

@@ -1,0 +1,152 @@
+package canbus
+
+import (
+	"context"
+
+	"github.com/fascia-edge/fascia/canbus/can"
+	"github.com/fascia-edge/fascia/canbus/dbc"
+	"github.com/fascia-edge/fascia/canbus/mapping"
+)
+
+// decoder is the part of a plan for one bus, tied to the broker and ready for
+// frames. The bus's goroutine alone uses it; a reload makes a new one.
+type decoder struct {
+	routes map[uint32]*route // every message of the bus's databases, by frameKey
+	counts *counters
+	broker Broker
+	wait   bool // publishing may wait for readers
+	values []dbc.Value
+}
+
+// route is what becomes of one message. With neither outputs nor a topic nobody
+// wants it, and it is not decoded.
+type route struct {
+	message *dbc.Message
+	outputs [][]output // by Signal.Index; nil without any
+	derived []*derivation
+	topic   string // can/<bus>/<message>, "" unless it is published whole
+}
+
+// output feeds one path from one signal.
+type output struct {
+	rule *mapping.Rule
+	path *path
+}
+
+// frame decodes one frame received at wall and boot, and hands on what it
+// holds. The error is ctx's, which ended while a log waited for its readers.
+func (d *decoder) frame(ctx context.Context, fr *can.Frame, wall, boot int64) error {
+	if fr.Flags&(can.Remote|can.Error) != 0 {
+		d.counts.other.Add(1)
+		return nil
+	}
+	r := d.routes[frameKey(fr.ID, fr.Has(can.Extended))]
+	switch {
+	case r == nil:
+		d.counts.unknown.Add(1)
+		return nil
+	case int(fr.Len) < r.message.Size:
+		d.counts.short.Add(1)
+		return nil
+	case r.outputs == nil && r.topic == "":
+		d.counts.unused.Add(1)
+		return nil
+	}
+	var err error
+	if d.values, err = r.message.Decode(fr, d.values[:0]); err != nil {
+		d.counts.short.Add(1) // not reached: what Decode refuses was sorted out above
+		return nil
+	}
+	d.counts.decoded.Add(1)
+	if err := d.setPaths(ctx, r, wall, boot); err != nil {
+		return err
+	}
+	return d.publishWhole(ctx, r, wall)
+}
+
+// setPaths sets the paths that the message feeds, and then, when all of them
+// are of the same frame, those computed from them.
+func (d *decoder) setPaths(ctx context.Context, r *route, wall, boot int64) error {
+	if r.outputs == nil {
+		return nil
+	}
+	for _, v := range d.values {
+		for _, out := range r.outputs[v.Signal.Index] {
+			value := out.rule.Convert(v)
+			if !value.IsValid() {
+				d.counts.invalid.Add(1)
+			}
+			if err := out.path.set(ctx, value, wall, boot, d.wait); err != nil {
+				return err
+			}
+		}
+	}
+	for _, derived := range r.derived {
+		if err := derived.update(ctx, wall, boot, d.wait); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decoder) publishWhole(ctx context.Context, r *route, wall int64) error {
+	if r.topic == "" {
+		return nil
+	}
+	payload := make([]byte, 0, 32+24*len(d.values)) // the broker keeps it
+	payload = append(payload, `{"ts":`...)
+	payload = appendStamp(payload, wall)
+	payload = append(payload, `,"signals":`...)
+	payload = appendSignals(payload, d.values, false)
+	payload = append(payload, '}')
+	if d.wait {
+		return d.broker.PublishWait(ctx, r.topic, payload, contentTypeJSON)
+	}
+	d.broker.Publish(r.topic, payload, contentTypeJSON, false)
+	return nil
+}
+
+// frameKey tells 11-bit and 29-bit identifiers of the same number apart.
+func frameKey(id uint32, extended bool) uint32 {
+	if extended {
+		return id | 1<<31
+	}
+	return id
+}
+
+// bind ties a plan to the broker: one decoder a bus, with the bus's counters.
+func (p *Plan) bind(buses []*bus, to *outlet) {
+	paths := func(name string, limits mapping.Limits, cbor bool, timeout int64) *path {
+		return newPath(name, limits, cbor, timeout, to)
+	}
+	var derived []*derivation
+	for _, f := range p.formulas {
+		derived = append(derived, &derivation{
+			rule: f.rule, expression: f.expression,
+			out: paths(f.rule.Path, f.rule.Limits, f.rule.CBOR, f.rule.Timeout)})
+	}
+	for _, b := range buses {
+		d := &decoder{routes: map[uint32]*route{}, counts: &b.counts, broker: to.broker, wait: !b.live}
+		part := p.buses[b.name]
+		for _, m := range part.database.Messages {
+			r := &route{message: m}
+			if part.publish[m.Name] {
+				r.topic = "can/" + b.name + "/" + m.Name
+			}
+			if rules := p.mapping.Bus(b.name).Message(m); rules != nil {
+				var fed []string
+				r.outputs = make([][]output, len(m.Signals))
+				for _, s := range m.Signals {
+					for _, rule := range rules.Rules(s) {
+						r.outputs[s.Index] = append(r.outputs[s.Index],
+							output{rule, paths(rule.Path, rule.Limits, rule.CBOR, rule.Timeout)})
+						fed = append(fed, rule.Path)
+					}
+				}
+				r.derived = dependents(derived, fed)
+			}
+			d.routes[frameKey(m.ID, m.Extended)] = r
+		}
+		b.decoder.Store(d)
+	}
+}

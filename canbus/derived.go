@@ -1,0 +1,99 @@
+package canbus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/fascia-edge/fascia/canbus/mapping"
+	"github.com/fascia-edge/fascia/config"
+	"github.com/fascia-edge/fascia/vehicle"
+)
+
+// derivation is a path that an expression over other paths feeds.
+type derivation struct {
+	rule *mapping.Derived
+	out  *path
+
+	mu         sync.Mutex // guards the field below: several buses may feed one
+	expression *vehicle.Expression
+}
+
+// update evaluates the expression. While something that it names is missing the
+// path keeps its last value: nothing new is known.
+func (d *derivation) update(ctx context.Context, wall, boot int64, wait bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, err := d.expression.Eval(boot)
+	switch {
+	case errors.Is(err, vehicle.ErrMissing):
+		return nil
+	case err != nil:
+		v = vehicle.Invalid() // types that don't go together
+	}
+	return d.out.set(ctx, d.rule.Convert(v), wall, boot, wait)
+}
+
+// formula is a derivation before it has a way out.
+type formula struct {
+	rule       *mapping.Derived
+	expression *vehicle.Expression
+}
+
+// compileFormulas compiles the expressions and puts them into an order in which
+// each comes after those whose paths it reads.
+func compileFormulas(rules []*mapping.Derived, state *vehicle.State) ([]formula, config.Errors) {
+	var (
+		problems config.Errors
+		ordered  []formula
+		waiting  []formula
+	)
+	for _, rule := range rules {
+		e, err := state.Compile(rule.Expr)
+		if err != nil {
+			problems = append(problems, rule.Errorf("%v", err))
+			continue
+		}
+		waiting = append(waiting, formula{rule, e})
+	}
+	for len(waiting) > 0 {
+		blocked := make([]string, len(waiting))
+		for i, f := range waiting {
+			blocked[i] = f.rule.Path
+		}
+		var next []formula
+		for _, f := range waiting {
+			if reads(f.expression, blocked) {
+				next = append(next, f)
+			} else {
+				ordered = append(ordered, f)
+			}
+		}
+		if len(next) == len(waiting) {
+			for _, f := range next {
+				problems = append(problems, f.rule.Errorf("%s is computed from itself, directly or over other derived paths", f.rule.Path))
+			}
+			break
+		}
+		waiting = next
+	}
+	return ordered, problems
+}
+
+func reads(e *vehicle.Expression, paths []string) bool {
+	return slices.ContainsFunc(e.Paths(), func(p string) bool { return slices.Contains(paths, p) })
+}
+
+// dependents picks, in their order, those that are to be computed again when
+// the given paths change.
+func dependents(all []*derivation, changed []string) []*derivation {
+	var picked []*derivation
+	for _, d := range all {
+		if reads(d.expression, changed) {
+			picked = append(picked, d)
+			changed = append(changed, d.rule.Path)
+		}
+	}
+	return picked
+}

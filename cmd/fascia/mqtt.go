@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/paho"
+	"github.com/spf13/cobra"
+)
+
+const (
+	defaultURL    = "mqtt://127.0.0.1:1883"
+	connectWithin = 10 * time.Second
+	reconnectWait = time.Second
+)
+
+// mqttFlags are the flags of every command that is an MQTT client.
+type mqttFlags struct {
+	url                string
+	caFile, cert, key  string
+	user, passwordFile string
+	id                 string
+	keepAlive          uint16
+}
+
+func (f *mqttFlags) register(c *cobra.Command) {
+	url := defaultURL
+	if env := os.Getenv("FASCIA_URL"); env != "" {
+		url = env
+	}
+	fs := c.Flags()
+	fs.StringVarP(&f.url, "url", "u", url, "broker: mqtt://, mqtts://, ws://, wss://HOST:PORT or unix:///PATH (default from $FASCIA_URL)")
+	fs.StringVar(&f.caFile, "cafile", "", "PEM file of the authorities that the broker's certificate is checked by")
+	fs.StringVar(&f.cert, "cert", "", "PEM file of the client certificate")
+	fs.StringVar(&f.key, "key", "", "PEM file of its private key")
+	fs.StringVar(&f.user, "user", "", "user name")
+	fs.StringVar(&f.passwordFile, "password-file", "", "file with the password or token (default $FASCIA_PASSWORD)")
+	fs.StringVarP(&f.id, "id", "i", "", "client id (default: one made up)")
+	fs.Uint16Var(&f.keepAlive, "keepalive", 30, "seconds between pings")
+	for _, name := range []string{"cafile", "cert", "key", "password-file"} {
+		_ = c.MarkFlagFilename(name)
+	}
+}
+
+// connect connects and keeps connected until ctx ends. up is called at every
+// connection, the first included; it must not block. Only when the first
+// connection fails does connect fail; the error says which broker and why.
+func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionManager), received func(*paho.Publish)) (*autopaho.ConnectionManager, error) {
+	broker, err := url.Parse(f.url)
+	if err != nil {
+		return nil, usagef("--url: %v", err)
+	}
+	tlsConfig, err := f.tls()
+	if err != nil {
+		return nil, err
+	}
+	password, err := f.password()
+	if err != nil {
+		return nil, err
+	}
+	failed := make(chan error, 1)
+	config := autopaho.ClientConfig{
+		ServerUrls:                    []*url.URL{broker},
+		TlsCfg:                        tlsConfig,
+		KeepAlive:                     f.keepAlive,
+		CleanStartOnInitialConnection: true,
+		ConnectTimeout:                connectWithin,
+		ReconnectBackoff:              func(int) time.Duration { return reconnectWait },
+		ConnectUsername:               f.user,
+		ConnectPassword:               password,
+		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { up(cm) },
+		OnConnectError: func(err error) {
+			select {
+			case failed <- err:
+			default:
+			}
+		},
+	}
+	config.ClientID = f.id
+	if config.ClientID == "" {
+		config.ClientID = "fascia-" + rand.Text()[:12]
+	}
+	if received != nil {
+		config.OnPublishReceived = []func(paho.PublishReceived) (bool, error){
+			func(p paho.PublishReceived) (bool, error) { received(p.Packet); return true, nil },
+		}
+	}
+	switch broker.Scheme {
+	case "mqtt", "mqtts", "tcp", "tls", "ssl":
+		broker.Host = withPort(broker)
+	case "ws", "wss":
+		if broker.Path == "" {
+			broker.Path = "/mqtt"
+		}
+	case "unix":
+		config.AttemptConnection = func(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", u.Path)
+		}
+	default:
+		return nil, usagef("--url %q: want mqtt://, mqtts://, ws://, wss:// or unix://", f.url)
+	}
+	cm, err := autopaho.NewConnection(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	connected := make(chan error, 1)
+	go func() { connected <- cm.AwaitConnection(ctx) }() // ends with ctx at the latest
+	select {
+	case err = <-connected:
+	case err = <-failed:
+	}
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%s: %w", broker.Redacted(), plainCause(err))
+	}
+	return cm, nil
+}
+
+func withPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	if u.Scheme == "mqtt" || u.Scheme == "tcp" {
+		return net.JoinHostPort(u.Hostname(), "1883")
+	}
+	return net.JoinHostPort(u.Hostname(), "8883")
+}
+
+// plainCause is the part of a connection error that helps: what the broker
+// answered, or what the network said.
+func plainCause(err error) error {
+	var refused *autopaho.ConnackError
+	if errors.As(err, &refused) {
+		text := fmt.Sprintf("the broker refused the connection: reason 0x%02X", refused.ReasonCode)
+		if refused.Reason != "" {
+			text += " (" + refused.Reason + ")"
+		}
+		return errors.New(text)
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network
+	}
+	return err
+}
+
+func (f *mqttFlags) tls() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.caFile != "" {
+		pem, err := os.ReadFile(f.caFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s: no certificate in it; want PEM", f.caFile)
+		}
+	}
+	if (f.cert == "") != (f.key == "") {
+		return nil, usagef("--cert and --key go together")
+	}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+func (f *mqttFlags) password() ([]byte, error) {
+	if f.passwordFile == "" {
+		return []byte(os.Getenv("FASCIA_PASSWORD")), nil
+	}
+	text, err := os.ReadFile(f.passwordFile)
+	if err != nil {
+		return nil, err
+	}
+	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == '\r') {
+		text = text[:len(text)-1]
+	}
+	return text, nil
+}
+
+// disconnect says goodbye, so that the broker sends no will.
+func disconnect(cm *autopaho.ConnectionManager) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = cm.Disconnect(ctx) // the process ends either way
+}

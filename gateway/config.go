@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"path/filepath"
+
+	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/canbus"
+	"github.com/fascia-edge/fascia/config"
+	"github.com/fascia-edge/fascia/edgebroker"
+)
+
+//go:generate go run ./schemagen
+
+// Config is the whole configuration file. The comments of its fields, here and
+// in the rooms, are what users read in the JSON Schema and the reference.
+type Config struct {
+	// Which vehicle this is.
+	Vehicle VehicleConfig `yaml:"vehicle"`
+	// Folder of everything that outlives a restart; one gateway at a time.
+	DataDir string `yaml:"data_dir" default:"/var/lib/fascia"`
+	// The socket that the command line talks to.
+	Control ControlConfig `yaml:"control"`
+	// What is logged, and how.
+	Log LogConfig `yaml:"log"`
+	// How long a stop may take to drain connections before they are cut.
+	StopTimeout config.Duration `yaml:"stop_timeout" default:"10s" min:"100ms" max:"10m"`
+	// The local MQTT broker.
+	Broker edgebroker.Config `yaml:"broker"`
+	// The buses, and what their signals are called outside.
+	CAN canbus.Config `yaml:"can"`
+	// Who may do what.
+	Auth auth.Config `yaml:"auth"`
+	// Metrics and health over HTTP.
+	Metrics MetricsConfig `yaml:"metrics"`
+}
+
+// VehicleConfig names the vehicle.
+type VehicleConfig struct {
+	// Vehicle identification number (ISO 3779).
+	VIN string `yaml:"vin"`
+	// Name of the vehicle's thing in the cloud.
+	Thing string `yaml:"thing"`
+}
+
+// ControlConfig is where the command line finds the gateway.
+type ControlConfig struct {
+	// Path of the Unix socket; without it fascia.sock in data_dir. Root and the gateway's own user may use it.
+	Socket string `yaml:"socket"`
+}
+
+// LogConfig is how the gateway logs to standard error.
+type LogConfig struct {
+	// Least important level that is written.
+	Level string `yaml:"level" default:"info" enum:"debug,info,warn,error"`
+	// Form of a line; auto is text on a terminal, else JSON.
+	Format string `yaml:"format" default:"auto" enum:"auto,text,json"`
+}
+
+// MetricsConfig is where metrics and health are served.
+type MetricsConfig struct {
+	// Address of the HTTP server for /metrics, /healthz and /readyz; none without it.
+	Listen string `yaml:"listen"`
+}
+
+// Load reads and checks a configuration file, and resolves the paths in it to
+// the folder it is in. The error is a config.Errors with all that is wrong with
+// the file itself; what the files named in it hold is read by New.
+func Load(file string) (*Config, *config.Document, error) {
+	c := &Config{}
+	doc, err := config.Load(file, c)
+	if err != nil {
+		return nil, doc, err
+	}
+	c.resolve(doc.Dir())
+	return c, doc, nil
+}
+
+func (c *Config) resolve(dir string) {
+	if !filepath.IsAbs(c.DataDir) {
+		c.DataDir = filepath.Join(dir, c.DataDir)
+	}
+	if c.Control.Socket == "" {
+		c.Control.Socket = filepath.Join(c.DataDir, "fascia.sock")
+	} else if !filepath.IsAbs(c.Control.Socket) {
+		c.Control.Socket = filepath.Join(dir, c.Control.Socket)
+	}
+	c.Broker.Resolve(dir)
+	c.CAN.Resolve(dir)
+}

@@ -1,0 +1,210 @@
+// Package gateway is the composition root: it reads the configuration, builds
+// the rooms, starts and stops them in order, and answers the control socket.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/canbus"
+	"github.com/fascia-edge/fascia/canbus/source"
+	"github.com/fascia-edge/fascia/config"
+	"github.com/fascia-edge/fascia/edgebroker"
+	"github.com/fascia-edge/fascia/store"
+	"github.com/fascia-edge/fascia/vehicle"
+)
+
+// Options are what the command hands in beside the configuration file.
+type Options struct {
+	Version string
+	Stderr  io.Writer // for the log; os.Stderr if nil
+	// Virtual are in-process buses, by the name in virtual://NAME.
+	Virtual map[string]*source.Virtual
+	// Adjust changes the configuration after it was read and before it is used,
+	// at every reload too: what flags of the command line override.
+	Adjust func(*Config)
+}
+
+// Gateway is one running gateway. Its life is New, Run; Reload may be called
+// while it runs.
+type Gateway struct {
+	file    string
+	options Options
+	started time.Time
+	log     *slog.Logger
+	level   slog.LevelVar
+
+	state  *vehicle.State
+	broker *edgebroker.Broker
+	buses  *canbus.Buses
+	ready  atomic.Bool
+
+	reloading sync.Mutex // one reload at a time
+
+	mu         sync.Mutex // guards the fields below
+	config     *Config
+	warnings   []config.Problem
+	lastReload reloadResult
+}
+
+// New reads the configuration and everything it names, and builds the rooms. It
+// opens no socket and no bus. The error is a config.Errors with all that is
+// wrong, or says what else is.
+func New(file string, options Options) (*Gateway, error) {
+	g := &Gateway{file: file, options: options, started: time.Now(), state: vehicle.NewState()}
+	loaded, err := g.load(nil)
+	if err != nil {
+		return nil, err
+	}
+	g.config, g.warnings = loaded.config, loaded.warnings
+	w := options.Stderr
+	if w == nil {
+		w = os.Stderr
+	}
+	g.log = newLogger(g.config.Log, w, &g.level)
+	g.logWarnings(g.warnings)
+	g.broker, err = edgebroker.New(g.config.Broker, edgebroker.Options{
+		Policy: loaded.policy, Log: g.log, Version: options.Version})
+	if err != nil {
+		return nil, err
+	}
+	g.buses, err = canbus.New(g.config.CAN, loaded.plan, canbus.Options{
+		Broker: brokerForBuses{g.broker}, State: g.state, Log: g.log, Virtual: options.Virtual})
+	return g, err
+}
+
+// loaded is a configuration with what its files give, not yet in use.
+type loaded struct {
+	config   *Config
+	policy   *auth.Policy
+	plan     *canbus.Plan
+	warnings []config.Problem
+}
+
+// load reads everything from the files. before is the configuration in use, nil
+// at the start: what can't change under a running gateway is refused.
+func (g *Gateway) load(before *Config) (*loaded, error) {
+	c, doc, err := Load(g.file)
+	if err != nil {
+		return nil, err
+	}
+	if g.options.Adjust != nil {
+		g.options.Adjust(c)
+	}
+	if before != nil {
+		if err := refuseFixed(before, c); err != nil {
+			return nil, err
+		}
+	}
+	return compile(c, doc, g.state)
+}
+
+// compile builds what the configuration's files give, and collects all that is
+// wrong with them.
+func compile(c *Config, doc *config.Document, state *vehicle.State) (*loaded, error) {
+	l := &loaded{config: c, warnings: doc.Warnings()}
+	l.policy = auth.New(c.Auth)
+	plan, warnings, err := canbus.Compile(c.CAN, doc, state)
+	if err != nil {
+		return nil, err
+	}
+	l.plan = plan
+	l.warnings = append(l.warnings, warnings...)
+	return l, nil
+}
+
+// Check reads a configuration and everything it names, as New does, and returns
+// its warnings.
+func Check(file string) ([]config.Problem, error) {
+	c, doc, err := Load(file)
+	if err != nil {
+		return doc.Warnings(), err
+	}
+	l, err := compile(c, doc, vehicle.NewState())
+	if err != nil {
+		return doc.Warnings(), err
+	}
+	return l.warnings, nil
+}
+
+// Run starts everything, serves until ctx ends, and stops everything in the
+// reverse order, within stop_timeout. It returns nil after an orderly stop. A
+// start that fails leaves nothing behind.
+func (g *Gateway) Run(ctx context.Context) (err error) {
+	var stops []func(context.Context)
+	defer func() {
+		g.ready.Store(false)
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(g.config.StopTimeout))
+		defer cancel()
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i](stopCtx)
+		}
+	}()
+
+	// The ports first: a second gateway by mistake is told which one is taken,
+	// and by whom, before it touches anything.
+	if err := g.broker.Listen(); err != nil {
+		return explainBind(err)
+	}
+	stops = append(stops, func(ctx context.Context) {
+		if err := g.broker.Close(ctx); err != nil {
+			g.log.Warn("the broker was stopped before all clients were served", "error", err)
+		}
+	})
+	dir, err := store.OpenDir(g.config.DataDir)
+	if err != nil {
+		return err
+	}
+	stops = append(stops, func(context.Context) { _ = dir.Close() })
+	if listen := g.config.Metrics.Listen; listen != "" {
+		metrics, err := listenMetrics(listen, g)
+		if err != nil {
+			return explainBind(err)
+		}
+		metrics.start()
+		stops = append(stops, metrics.stop)
+	}
+	control, err := listenControl(g.config.Control.Socket, g.controlHandler())
+	if err != nil {
+		return err
+	}
+	control.start()
+	stops = append(stops, control.stop)
+
+	g.broker.Serve()
+	if err := g.buses.Start(ctx); err != nil {
+		return err
+	}
+	stops = append(stops, func(context.Context) { g.buses.Stop() })
+	g.ready.Store(true)
+	g.log.Info("fascia is running", "version", g.options.Version, "config", g.file,
+		"start_ms", time.Since(g.started).Milliseconds())
+	<-ctx.Done()
+	g.log.Info("fascia stops")
+	return nil
+}
+
+// State is the vehicle's state.
+func (g *Gateway) State() *vehicle.State { return g.state }
+
+// Config is the configuration in use; it must not be changed.
+func (g *Gateway) Config() *Config {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.config
+}
+
+// Ready reports whether everything has started.
+func (g *Gateway) Ready() bool { return g.ready.Load() }
+
+var errFixed = errors.New("can't be changed while the gateway runs: restart it")
+
+func fixed(what string) error { return fmt.Errorf("%s %w", what, errFixed) }

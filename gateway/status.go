@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fascia-edge/fascia/canbus"
+	"github.com/fascia-edge/fascia/config"
+	"github.com/fascia-edge/fascia/edgebroker"
+	"github.com/fascia-edge/fascia/vehicle"
+)
+
+// Status is what GET /v1/status on the control socket answers.
+type Status struct {
+	Version       string                    `json:"version"`
+	PID           int                       `json:"pid"`
+	Started       time.Time                 `json:"started"`
+	UptimeSeconds float64                   `json:"uptime_s"`
+	Ready         bool                      `json:"ready"`
+	MemoryBytes   int64                     `json:"memory_bytes"` // resident
+	Vehicle       VehicleStatus             `json:"vehicle"`
+	Config        ConfigStatus              `json:"config"`
+	Listeners     []edgebroker.ListenerInfo `json:"listeners"`
+	Clients       ClientsStatus             `json:"clients"`
+	Messages      MessagesStatus            `json:"messages"`
+	Values        int                       `json:"values"` // paths that ever had one
+	Buses         []canbus.BusStatus        `json:"buses"`
+}
+
+// VehicleStatus names the vehicle.
+type VehicleStatus struct {
+	VIN   string `json:"vin,omitempty"`
+	Thing string `json:"thing,omitempty"`
+}
+
+// ConfigStatus tells which configuration is in use.
+type ConfigStatus struct {
+	File       string       `json:"file"`
+	Warnings   []string     `json:"warnings"`
+	LastReload reloadResult `json:"last_reload,omitzero"`
+}
+
+// ClientsStatus counts MQTT clients.
+type ClientsStatus struct {
+	Connected     int `json:"connected"`
+	Sessions      int `json:"sessions"` // connected or kept
+	Subscriptions int `json:"subscriptions"`
+}
+
+// MessagesStatus counts MQTT messages since the start.
+type MessagesStatus struct {
+	In      uint64 `json:"in"`
+	Out     uint64 `json:"out"`
+	Dropped uint64 `json:"dropped"` // by a limit: full queues, expiry, size
+	Refused uint64 `json:"refused"` // not authorised
+}
+
+// Status describes the running gateway; safe for concurrent use.
+func (g *Gateway) Status() Status {
+	stats := g.broker.Stats()
+	g.mu.Lock()
+	c, warnings, reload := g.config, g.warnings, g.lastReload
+	g.mu.Unlock()
+	values := 0
+	g.state.Each(func(string, vehicle.Reading) { values++ })
+	return Status{
+		Version:       g.options.Version,
+		PID:           os.Getpid(),
+		Started:       g.started,
+		UptimeSeconds: time.Since(g.started).Seconds(),
+		Ready:         g.Ready(),
+		MemoryBytes:   residentBytes(),
+		Vehicle:       VehicleStatus{c.Vehicle.VIN, c.Vehicle.Thing},
+		Config:        ConfigStatus{g.file, problemTexts(warnings), reload},
+		Listeners:     g.broker.Listeners(),
+		Clients:       ClientsStatus{stats.Clients, stats.Sessions, stats.Subscriptions},
+		Messages: MessagesStatus{
+			In:      stats.MessagesReceived,
+			Out:     stats.MessagesSent,
+			Dropped: stats.DroppedQoS0 + stats.DroppedSession + stats.DroppedExpired + stats.DroppedTooLarge,
+			Refused: stats.PublishesRefused,
+		},
+		Values: values,
+		Buses:  g.buses.Status(),
+	}
+}
+
+func (g *Gateway) controlHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, g.Status()) })
+	return mux
+}
+
+func problemTexts(problems []config.Problem) []string {
+	texts := make([]string, len(problems))
+	for i, p := range problems {
+		texts[i] = p.Error()
+	}
+	return texts
+}
+
+// residentBytes is the memory that the process has in RAM, 0 if the kernel does
+// not say.
+func residentBytes() int64 {
+	text, err := os.ReadFile("/proc/self/statm") // pages: size resident …
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
