@@ -1,6 +1,7 @@
 package canbus
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -60,6 +61,16 @@ func (c *Config) Resolve(dir string) {
 			c.Buses[i].DBC[k] = inDir(dir, c.Buses[i].DBC[k])
 		}
 	}
+}
+
+// checkLog finds a log that is not there before anything starts.
+func (b *BusConfig) checkLog(dir string) error {
+	spec, err := source.Parse(b.Source)
+	if err != nil || spec.Scheme != source.SchemeReplay {
+		return nil // Validate has told of the error
+	}
+	_, err = os.Stat(inDir(dir, spec.File))
+	return err
 }
 
 func inDir(dir, path string) string {

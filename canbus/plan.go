@@ -35,7 +35,11 @@ func Compile(c Config, doc *config.Document, state *vehicle.State) (*Plan, []con
 		files     []*mapping.File
 	)
 	for i, b := range c.Buses {
-		part, more, errs := compileBus(b, []any{"can", "buses", i}, doc)
+		at := []any{"can", "buses", i}
+		if err := b.checkLog(c.dir); err != nil {
+			problems = append(problems, doc.Errorf(append(at[:len(at):len(at)], "source"), "%v", err))
+		}
+		part, more, errs := compileBus(b, at, doc)
 		warnings, problems = append(warnings, more...), append(problems, errs...)
 		p.buses[b.Name] = part
 		databases = append(databases, mapping.BusDatabase{Bus: b.Name, Database: part.database})

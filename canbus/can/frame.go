@@ -35,6 +35,24 @@ type Frame struct {
 	Data  [MaxDataFD]byte
 }
 
+// fdLengths are the payload lengths of a CAN FD frame by data length code
+// (ISO 11898-1, 8.4.2.4).
+var fdLengths = [16]uint8{0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64}
+
+// FDLength is the number of payload bytes that the data length code dlc, 0 to
+// 15, stands for in a CAN FD frame. In a classic frame 9 to 15 stand for 8.
+func FDLength(dlc uint8) uint8 { return fdLengths[dlc&0xF] }
+
+// IsFDLength reports whether a CAN FD frame can hold exactly n bytes.
+func IsFDLength(n int) bool {
+	for _, l := range fdLengths {
+		if int(l) == n {
+			return true
+		}
+	}
+	return false
+}
+
 // Has reports whether every flag of f is set.
 func (fr *Frame) Has(f Flags) bool { return fr.Flags&f == f }
 

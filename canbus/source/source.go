@@ -2,7 +2,15 @@
 // and gives the same small Source.
 package source
 
-import "github.com/fascia-edge/fascia/canbus/can"
+import (
+	"context"
+	"errors"
+
+	"github.com/fascia-edge/fascia/canbus/can"
+)
+
+// ErrClosed is what Send returns after Close.
+var ErrClosed = errors.New("the bus is closed")
 
 // Source yields the frames of one bus, in the shape of bufio.Scanner:
 //
@@ -25,12 +33,62 @@ type Source interface {
 	Time() int64
 	// Err is what ended Receive, nil at a normal end.
 	Err() error
+	// Close may be called more than once.
 	Close() error
+	// Counters tells what could not be used so far. It may be called by any
+	// goroutine at any time.
+	Counters() Counters
 }
 
-// Sink takes frames for a bus. Send does not block longer than the operating
-// system's own socket buffer makes it. One goroutine at a time.
+// Sink takes frames for a bus. One goroutine at a time, but for Close.
+//
+// Send blocks at most as long as the operating system's own buffer makes it; on
+// SocketCAN it waits up to 100 ms for room in the transmit queue, and fails then.
+// After Close it returns ErrClosed.
 type Sink interface {
 	Send(can.Frame) error
 	Close() error
+}
+
+// Counters tell what a source could not use, or had to step over, since it was
+// opened. They only grow.
+type Counters struct {
+	TornLines    uint64 // lines of a log that could not be read
+	ClockJumps   uint64 // places where a log's clock jumps
+	BadDatagrams uint64 // datagrams that are no frame
+	Dropped      uint64 // frames that came faster than they were received
+
+	// First says what the first of them was and where, "" as long as there is
+	// none: drive.candump:118: the line ends before the frame does.
+	First string
+}
+
+// setDropped takes over what the kernel dropped of a socket.
+func (c *Counters) setDropped(n uint64) {
+	if c.Dropped = n; n > 0 && c.First == "" {
+		c.First = "the socket's receive buffer was full"
+	}
+}
+
+// Copy sends what src yields to dst until src ends or ctx does, and returns how
+// many frames it sent. It closes src when ctx ends, and neither of them
+// otherwise. Error frames are left out: they are a controller's report, nothing
+// that stands on a bus.
+func Copy(ctx context.Context, dst Sink, src Source) (n uint64, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = src.Close() })
+	defer stop()
+	for src.Receive() {
+		fr := src.Frame()
+		if fr.Has(can.Error) {
+			continue
+		}
+		if err := dst.Send(fr); err != nil {
+			return n, err
+		}
+		n++
+	}
+	if err := ctx.Err(); err != nil {
+		return n, err
+	}
+	return n, src.Err()
 }

@@ -1,0 +1,270 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fascia-edge/fascia/canbus/can"
+	"github.com/fascia-edge/fascia/canbus/canlog"
+)
+
+const (
+	// insideKernel is set where this test runs in the kernel it booted.
+	insideKernel = "FASCIA_TEST_INSIDE_KERNEL"
+
+	kernelTimeout = 60 * time.Second
+	kernelPassed  = "socketcan test ended with 0"
+)
+
+// initScript is the first process of the booted kernel. Its root is this
+// machine's own file system.
+const initScript = `#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin %[1]s=1
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+modules=/usr/lib/uml/modules/$(uname -r)/kernel
+for m in net/can/can net/can/can-raw drivers/net/can/dev/can-dev drivers/net/can/vcan; do
+	insmod $modules/$m.ko
+done
+ip link add vcan0 type vcan
+ip link set vcan0 mtu 72 up
+%[2]s -test.run '^TestSocketCANOnARealKernel$' -test.v -test.timeout 40s
+echo "socketcan test ended with $?"
+echo o >/proc/sysrq-trigger
+sleep 60
+`
+
+// Most machines that run tests have no SocketCAN in their kernel. User-mode
+// Linux is the real kernel as an ordinary process, and candump and cansend are
+// the other side.
+func TestSocketCANOnARealKernel(t *testing.T) {
+	if os.Getenv(insideKernel) != "" {
+		testInsideKernel(t)
+		return
+	}
+	for _, program := range []string{"linux.uml", "insmod", "ip", "candump", "cansend"} {
+		if _, err := exec.LookPath(program); err == nil {
+			continue
+		}
+		const missing = "%s is missing: want the packages user-mode-linux, kmod, iproute2 and can-utils"
+		if os.Getenv("CI") == "true" {
+			t.Fatalf(missing, program)
+		}
+		t.Skipf(missing, program)
+	}
+	dir := t.TempDir()
+	inner := filepath.Join(dir, "inner")
+	build := exec.Command("go", "test", "-c", "-o", inner, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the inner test: %v\n%s", err, out)
+	}
+	script := filepath.Join(dir, "init.sh")
+	if err := os.WriteFile(script, fmt.Appendf(nil, initScript, insideKernel, inner), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out := boot(t, dir, script); !strings.Contains(out, kernelPassed) {
+		t.Fatalf("the test inside the kernel did not pass:\n%s", out)
+	}
+}
+
+// boot runs a kernel until it powers off, and returns what it wrote. It leaves
+// none of the kernel's helper processes behind.
+func boot(t *testing.T, dir, script string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), kernelTimeout)
+	defer cancel()
+	var console bytes.Buffer
+	kernel := exec.CommandContext(ctx, "linux.uml", "rootfstype=hostfs", "rootflags=/", "rw", "mem=128M",
+		"init="+script, "uml_dir="+dir, "con=null", "con0=fd:0,fd:1", "quiet")
+	kernel.Stdout, kernel.Stderr = &console, &console
+	kernel.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	kernel.Cancel = func() error { return syscall.Kill(-kernel.Process.Pid, syscall.SIGKILL) }
+	kernel.WaitDelay = time.Second
+	err := kernel.Run()
+	if kernel.Process != nil {
+		_ = syscall.Kill(-kernel.Process.Pid, syscall.SIGKILL)
+	}
+	if ctx.Err() != nil {
+		t.Errorf("the kernel did not power off within %v", kernelTimeout)
+	}
+	if console.Len() == 0 {
+		t.Fatalf("the kernel did not boot: %v", err)
+	}
+	return console.String()
+}
+
+func testInsideKernel(t *testing.T) {
+	vcan0 := Spec{Scheme: SchemeSocketCAN, Name: "vcan0"}
+
+	t.Run("receives what cansend sends", func(t *testing.T) {
+		src := openBus(t, vcan0)
+		for _, text := range []string{
+			"2A0#480087182102F900", "7FF#", "18FEF100#0102", "123#R", "123#R5",
+			"123##1AABB", "18FEF100##3" + strings.Repeat("0A", 64), "20000088#00001E0000000000",
+		} {
+			run(t, "cansend", "vcan0", text)
+			before := time.Now().UnixNano()
+			if got := receive(t, src); got.String() != text {
+				t.Errorf("got %v, want %s", got, text)
+			}
+			if age := time.Duration(before - src.Time()); age > patience {
+				t.Errorf("%s: got a time %v ago", text, age)
+			}
+		}
+	})
+
+	t.Run("candump shows what the sink sends, and canlog reads it, in every form", func(t *testing.T) {
+		for _, options := range []string{"-L", "", "-ta", "-tA", "-tz", "-td", "-x", "-x -ta", "-a", "-i", "-S", "-S -a"} {
+			testCandump(t, vcan0, options)
+		}
+	})
+
+	t.Run("does not receive its own frames", func(t *testing.T) {
+		one, err := openSocketCAN("vcan0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer one.Close()
+		two := openSink(t, vcan0)
+		if err := errors.Join(one.Send(can.Frame{ID: 1}), two.Send(can.Frame{ID: 2})); err != nil {
+			t.Fatal(err)
+		}
+		if got := receive(t, one); got.ID != 2 {
+			t.Errorf("got frame %d, want only the other's", got.ID)
+		}
+	})
+
+	t.Run("counts what the kernel dropped", func(t *testing.T) {
+		src, dst := openBus(t, vcan0), openSink(t, vcan0)
+		const sent = 4000
+		for range sent {
+			if err := dst.Send(everyKind[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := src.Counters()
+		received := uint64(0)
+		for ; received+c.Dropped < sent; received++ {
+			receive(t, src)
+		}
+		if c.Dropped == 0 || received == 0 {
+			t.Errorf("got %d dropped and %d received, want some of each", c.Dropped, received)
+		}
+	})
+
+	t.Run("Close ends a waiting Receive", func(t *testing.T) {
+		src := openBus(t, vcan0)
+		closeWhileReceiving(t, src)
+		if err := src.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	t.Run("sending after Close is refused", func(t *testing.T) {
+		dst := openSink(t, vcan0)
+		dst.Close()
+		if err := dst.Send(can.Frame{}); !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v, want %v", err, ErrClosed)
+		}
+	})
+
+	t.Run("an interface that is none of CAN is refused", func(t *testing.T) {
+		if _, err := openSocketCAN("lo"); err == nil || !strings.Contains(err.Error(), `"lo": it is not a CAN interface`) {
+			t.Errorf("got %v, want the interface named", err)
+		}
+	})
+
+	t.Run("an interface that goes down ends the bus with an error", func(t *testing.T) {
+		src := openBus(t, vcan0)
+		dst := openSink(t, vcan0)
+		run(t, "ip", "link", "set", "vcan0", "down")
+		if src.Receive() {
+			t.Fatal("got a frame")
+		}
+		for _, err := range []error{src.Err(), dst.Send(can.Frame{})} {
+			if !errors.Is(err, syscall.ENETDOWN) || !strings.Contains(err.Error(), `interface "vcan0"`) {
+				t.Errorf("got %v, want %v", err, syscall.ENETDOWN)
+			}
+		}
+	})
+}
+
+// testCandump sends frames to a candump with the options given and reads its
+// output with canlog.
+func testCandump(t *testing.T, bus Spec, options string) {
+	frames := []string{
+		"2A0#480087182102F900", "7FF#", "18FEF100#0102", "123#R5",
+		"123##0AABB", "18FEF100##0" + strings.Repeat("0A", 64),
+	}
+	args := append(strings.Fields(options), "-n", fmt.Sprint(len(frames)), "vcan0")
+	dump := exec.Command("candump", args...)
+	var out bytes.Buffer
+	dump.Stdout, dump.Stderr = &out, &out
+	before := listeners(t)
+	if err := dump.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(patience, func() { _ = dump.Process.Kill() })
+	defer late.Stop()
+	for listeners(t) == before { // the kernel gives no event for it
+		time.Sleep(time.Millisecond)
+	}
+	dst := openSink(t, bus)
+	for _, text := range frames {
+		rd := canlog.NewReader(strings.NewReader("(1.0) vcan0 "+text), canlog.Candump)
+		if !rd.Scan() {
+			t.Fatal(rd.Err())
+		}
+		if err := dst.Send(rd.Record().Frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dump.Wait(); err != nil {
+		t.Fatalf("candump %v: %v\n%s", args, err, out.String())
+	}
+
+	absolute := strings.Contains(options, "-L") || strings.Contains(strings.ToLower(options), "-ta")
+	rd := canlog.NewReader(&out, canlog.Auto)
+	for i, want := range frames {
+		if !rd.Scan() {
+			t.Fatalf("candump %v: frame %d: %v %v", args, i+1, rd.Err(), rd.SkippedLines())
+		}
+		rec := rd.Record()
+		if got := rec.Frame.String(); got != want || rec.Bus != "vcan0" {
+			t.Errorf("candump %v: got %s of %s, want %s", args, got, rec.Bus, want)
+		}
+		if age := time.Since(time.Unix(0, rec.Stamp)); absolute && (!rec.HasStamp || age < 0 || age > patience) {
+			t.Errorf("candump %v: got a stamp %v ago", args, age)
+		}
+	}
+	if rd.Scan() || rd.Skipped() != 0 {
+		t.Errorf("candump %v: got more than the frames, or %v skipped", args, rd.SkippedLines())
+	}
+}
+
+// listeners is how many sockets receive from vcan0.
+func listeners(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadFile("/proc/net/can/rcvlist_all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(list), "vcan0  ")
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}

@@ -1,0 +1,98 @@
+package source
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fascia-edge/fascia/canbus/can"
+)
+
+func TestVirtualBusReachesEveryOtherNodeInOrder(t *testing.T) {
+	bus := NewVirtual()
+	a, b, c := bus.Attach(), bus.Attach(), bus.Attach()
+	for id := range uint32(100) {
+		if err := a.Send(can.Frame{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []*Node{b, c} {
+		for id := range uint32(100) {
+			if !n.Receive() || n.Frame().ID != id {
+				t.Fatalf("got frame %d, want %d", n.Frame().ID, id)
+			}
+			if age := time.Now().UnixNano() - n.Time(); age < 0 || age > int64(patience) {
+				t.Fatalf("frame %d: its time is %v ago", id, time.Duration(age))
+			}
+		}
+	}
+	if err := b.Send(can.Frame{ID: 0x700}); err != nil {
+		t.Fatal(err)
+	}
+	if !a.Receive() || a.Frame().ID != 0x700 {
+		t.Errorf("got frame %#x, want 0x700 and none of its own", a.Frame().ID)
+	}
+}
+
+func TestSlowNodeLosesTheOldestAndHoldsNobodyUp(t *testing.T) {
+	bus := NewVirtual()
+	a, slow := bus.Attach(), bus.Attach()
+	for id := range uint32(VirtualQueue + 10) {
+		if err := a.Send(can.Frame{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := slow.Counters(); c.Dropped != 10 || c.First == "" {
+		t.Errorf("got %+v, want 10 dropped", c)
+	}
+	for id := range uint32(VirtualQueue) {
+		if !slow.Receive() || slow.Frame().ID != id+10 {
+			t.Fatalf("got frame %d, want %d", slow.Frame().ID, id+10)
+		}
+	}
+}
+
+func TestCloseDetachesANodeAndWakesIt(t *testing.T) {
+	bus := NewVirtual()
+	a, b := bus.Attach(), bus.Attach()
+	closeWhileReceiving(t, b)
+	if err := b.Send(can.Frame{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want %v", err, ErrClosed)
+	}
+	if err := a.Send(can.Frame{}); err != nil {
+		t.Error(err)
+	}
+	if len(bus.nodes) != 1 {
+		t.Errorf("got %d nodes, want the closed one gone", len(bus.nodes))
+	}
+}
+
+func TestVirtualBusTakesManySendersAtOnce(t *testing.T) {
+	bus := NewVirtual()
+	to := bus.Attach()
+	const senders, each = 4, VirtualQueue / 4
+	var wg sync.WaitGroup
+	for s := range uint32(senders) {
+		n := bus.Attach()
+		wg.Go(func() {
+			for i := range uint32(each) {
+				if err := n.Send(can.Frame{ID: s, Len: 8, Data: [64]byte{byte(i >> 8), byte(i)}}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var next [senders]int
+	for range senders * each {
+		if !to.Receive() {
+			t.Fatal("the bus ended")
+		}
+		fr := to.Frame()
+		if i := int(fr.Data[0])<<8 | int(fr.Data[1]); i != next[fr.ID] {
+			t.Fatalf("sender %d: got frame %d, want %d", fr.ID, i, next[fr.ID])
+		}
+		next[fr.ID]++
+	}
+}
