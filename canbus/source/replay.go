@@ -94,7 +94,7 @@ func (r *Replay) pacable(rec *canlog.Record) error {
 
 // Receive implements Source.
 func (r *Replay) Receive() bool {
-	if r.err != nil {
+	if r.err != nil || !r.begin() {
 		return false
 	}
 	for {
@@ -124,6 +124,22 @@ func (r *Replay) Receive() bool {
 		}
 		r.passed++
 		return true
+	}
+}
+
+// begin holds the first frame back for the delay. It returns false after Close.
+func (r *Replay) begin() bool {
+	delay := r.spec.Delay
+	if delay == 0 {
+		return true
+	}
+	r.spec.Delay = 0
+	r.timer.Reset(delay)
+	select {
+	case <-r.timer.C:
+		return true
+	case <-r.done:
+		return false
 	}
 }
 

@@ -131,6 +131,23 @@ func TestReplayStampsWithTheMomentOfInjection(t *testing.T) {
 	}
 }
 
+func TestReplayHoldsTheFirstFrameBackForTheDelay(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	r := openReplay(t, Spec{File: writeLog(t, "(1.000000) can0 100#01\n(1.000001) can0 100#02\n"), Speed: MaxSpeed, Delay: delay})
+	opened := time.Now()
+	if !r.Receive() {
+		t.Fatal(r.Err())
+	}
+	if waited := time.Since(opened); waited < delay {
+		t.Errorf("the first frame came after %v, want at least %v", waited, delay)
+	}
+	if !r.Receive() {
+		t.Fatal(r.Err())
+	}
+	held := openReplay(t, Spec{File: writeLog(t, "(1.000000) can0 100#01\n"), Delay: time.Hour})
+	closeWhileReceiving(t, held)
+}
+
 func TestReplayLoopsAtOnce(t *testing.T) {
 	name := writeLog(t, "(1.0) can0 001#\n(1.2) can0 002#\n")
 	r := openReplay(t, Spec{File: name, Loop: true})

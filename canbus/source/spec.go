@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The schemes of a source URL.
@@ -31,11 +32,12 @@ const maxInterfaceName = 15
 type Spec struct {
 	Scheme string
 
-	// replay://File?speed=Speed&loop=Loop&bus=Bus
-	File  string  // as written: a relative one is relative to Options.Dir
-	Speed float64 // times the recorded speed, MaxSpeed without waiting; 0 is 1
-	Loop  bool    // begin again at the end, for ever
-	Bus   string  // which bus of the log; "" is all
+	// replay://File?speed=Speed&loop=Loop&bus=Bus&delay=Delay
+	File  string        // as written: a relative one is relative to Options.Dir
+	Speed float64       // times the recorded speed, MaxSpeed without waiting; 0 is 1
+	Loop  bool          // begin again at the end, for ever
+	Bus   string        // which bus of the log; "" is all
+	Delay time.Duration // before the first frame, so that subscribers see it too
 
 	// udp://Group?interface=Interface
 	Group     netip.AddrPort // IPv4, a multicast group or an address of this machine
@@ -154,6 +156,9 @@ func (s Spec) String() string {
 		if s.Bus != "" {
 			settings.Set("bus", s.Bus)
 		}
+		if s.Delay != 0 {
+			settings.Set("delay", s.Delay.String())
+		}
 	case SchemeUDP:
 		place = s.Group.String()
 		if s.Interface != "" {
@@ -175,7 +180,7 @@ func (s *Spec) parseReplay(place string, settings url.Values) error {
 		return errors.New("want replay://FILE, the log to replay")
 	}
 	s.File, s.Speed, s.Bus = file, 1, settings.Get("bus")
-	errs := []error{known(settings, "speed", "loop", "bus")}
+	errs := []error{known(settings, "speed", "loop", "bus", "delay")}
 	if settings.Has("speed") {
 		s.Speed, err = ParseSpeed(settings.Get("speed"))
 		errs = append(errs, err)
@@ -187,6 +192,12 @@ func (s *Spec) parseReplay(place string, settings url.Values) error {
 		case "false":
 		default:
 			errs = append(errs, fmt.Errorf("loop %q: want true or false", settings.Get("loop")))
+		}
+	}
+	if settings.Has("delay") {
+		s.Delay, err = time.ParseDuration(settings.Get("delay"))
+		if err != nil || s.Delay < 0 {
+			errs = append(errs, fmt.Errorf("delay %q: want a duration such as 5s", settings.Get("delay")))
 		}
 	}
 	if settings.Has("bus") && s.Bus == "" {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseTakesEverySchemeApart(t *testing.T) {
@@ -15,6 +16,7 @@ func TestParseTakesEverySchemeApart(t *testing.T) {
 	}{
 		{"replay:///var/drive.candump", Spec{Scheme: "replay", File: "/var/drive.candump", Speed: 1}},
 		{"replay://drive.candump?speed=10&loop=true&bus=can1", Spec{Scheme: "replay", File: "drive.candump", Speed: 10, Loop: true, Bus: "can1"}},
+		{"replay://drive.candump?delay=1500ms", Spec{Scheme: "replay", File: "drive.candump", Speed: 1, Delay: 1500 * time.Millisecond}},
 		{"replay://../logs/a%20b.asc?speed=max", Spec{Scheme: "replay", File: "../logs/a b.asc", Speed: MaxSpeed}},
 		{"replay://drive.candump?speed=0.5&loop=false", Spec{Scheme: "replay", File: "drive.candump", Speed: 0.5}},
 		{"udp://239.64.142.206:20000", Spec{Scheme: "udp", Group: group}},
@@ -52,7 +54,9 @@ func TestParseSaysWhatItExpected(t *testing.T) {
 		{"replay://a?speed=", "want max, or a number from 0.001"},
 		{"replay://a?loop=yes", "want true or false"},
 		{"replay://a?bus=", "want the name of a bus"},
-		{"replay://a?sped=2", `unknown setting "sped": want speed, loop, bus`},
+		{"replay://a?sped=2", `unknown setting "sped": want speed, loop, bus, delay`},
+		{"replay://a?delay=5", `want a duration such as 5s`},
+		{"replay://a?delay=-5s", `want a duration such as 5s`},
 		{"replay://a?speed=1&speed=2", "want it once"},
 		{"replay://a?speed=%zz", "behind the question mark"},
 		{"udp://239.64.142.206", "want an IPv4 address and a port"},
