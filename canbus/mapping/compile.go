@@ -109,7 +109,7 @@ func (c *compiler) signal(i int, s *Signal) {
 		Bus: bus, Signal: signal, Path: s.Path, Type: s.effectiveType(),
 		CBOR: s.cbor(), Limits: s.limits(), Timeout: int64(s.Timeout),
 	}
-	r.values = s.table(r.Type)
+	r.values, r.decimal = s.table(r.Type), decimalOf(signal)
 	if s.Unit != nil {
 		from := s.Unit.From
 		if from == "" {

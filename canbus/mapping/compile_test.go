@@ -347,3 +347,23 @@ func FuzzMapping(f *testing.F) {
 		}
 	})
 }
+
+// What an ECU counts in tenths is published in tenths, not with the tail that
+// the multiplication has in binary.
+func TestConvertedNumbersAreAsShortAsTheSignal(t *testing.T) {
+	db := database(t, "can0", `BO_ 1 Pack: 8 X
+ SG_ Voltage : 0|16@1+ (0.1,0) [0|0] "V" X
+ SG_ Current : 16|16@1- (0.05,-1.5) [0|0] "A" X
+ SG_ Latitude : 32|32@1- (1e-07,0) [0|0] "deg" X
+`)
+	values := decode(t, db.Database, 1, 0x6C, 0x0E, 0x9D, 0xFF, 0x57, 0xBA, 0xB1, 0x1C)
+	for signal, want := range map[string]string{"Voltage": "369.2", "Current": "-6.45", "Latitude": "48.1409623"} {
+		plan, err := Compile([]*File{parse(t, "signals: [{signal: "+signal+", path: Vehicle.X, type: double}]")}, []BusDatabase{db})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := plan.Rules[0].Convert(values[signal]).String(); got != want {
+			t.Errorf("%s: got %s, want %s", signal, got, want)
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package mapping
 
 import (
+	"math"
+	"strconv"
+	"strings"
+
 	"github.com/fascia-edge/fascia/canbus/dbc"
 	"github.com/fascia-edge/fascia/vehicle"
 )
@@ -33,6 +37,7 @@ type Rule struct {
 	values     map[float64]vehicle.Value // nil without a table
 	conversion conversion
 	converts   bool
+	decimal    float64 // power of ten at which the signal's values are integers; 0 is unknown
 }
 
 // Bus is the plan's part for a bus, nil if no rule is about it.
@@ -66,10 +71,16 @@ func (r *Rule) Convert(v dbc.Value) vehicle.Value {
 		}
 	}
 	number := v.Number()
-	if r.converts && number.IsValid() {
+	switch {
+	case !number.IsValid():
+	case r.converts:
 		// The inner conversion forbids a fused multiplication and addition: the
 		// result is the same on every machine.
 		number = vehicle.Float(float64(v.Physical*r.conversion.scale) + r.conversion.offset)
+	case r.decimal > 1:
+		// 3692 × 0.1 is 369.20000000000005 in binary; 3692 / 10 is the float64
+		// nearest to what the ECU meant, and prints as 369.2.
+		number = vehicle.Float(math.Round(v.Physical*r.decimal) / r.decimal)
 	}
 	return r.Type.Fit(number)
 }
@@ -77,3 +88,22 @@ func (r *Rule) Convert(v dbc.Value) vehicle.Value {
 // Convert gives what the path holds when the expression gave this value: fitted
 // to the type, or invalid.
 func (d *Derived) Convert(v vehicle.Value) vehicle.Value { return d.Type.Fit(v) }
+
+// decimalOf is the power of ten at which every physical value of the signal is
+// an integer, 0 if there is none up to nine digits or values could be too large
+// to stay exact.
+func decimalOf(s *dbc.Signal) float64 {
+	if s.Float || s.Length > 40 {
+		return 0
+	}
+	digits := max(decimals(s.Scale), decimals(s.Offset))
+	if digits > 9 {
+		return 0
+	}
+	return math.Pow10(digits)
+}
+
+func decimals(x float64) int {
+	_, fraction, _ := strings.Cut(strconv.FormatFloat(x, 'f', -1, 64), ".")
+	return len(fraction)
+}
