@@ -1,0 +1,335 @@
+package edgebroker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+	"go.uber.org/goleak"
+
+	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/config"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type testConfig struct {
+	Broker Config      `yaml:"broker"`
+	Auth   auth.Config `yaml:"auth"`
+}
+
+func decode(t testing.TB, text string) testConfig {
+	t.Helper()
+	var cfg testConfig
+	if _, err := config.Decode("test.yaml", []byte(text), &cfg); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+const loopback = `
+broker:
+  listeners: [{name: local, address: "127.0.0.1:0"}]
+`
+
+// start runs a broker until the test ends.
+func start(t testing.TB, text string) *Broker {
+	t.Helper()
+	cfg := decode(t, text)
+	b, err := New(cfg.Broker, Options{Policy: auth.New(cfg.Auth), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	b.Serve()
+	t.Cleanup(func() { closeBroker(t, b) })
+	return b
+}
+
+func closeBroker(t testing.TB, b *Broker) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := b.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// address is where the listener of that name is bound.
+func address(t testing.TB, b *Broker, name string) string {
+	t.Helper()
+	for _, l := range b.Listeners() {
+		if l.Name == name {
+			return l.Address
+		}
+	}
+	t.Fatalf("no listener %q", name)
+	return ""
+}
+
+// eventually waits for a state that no event tells of.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("%s did not come about in %v", what, patience)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// client speaks MQTT packet by packet, right or wrong.
+type client struct {
+	t       testing.TB
+	socket  net.Conn
+	in      *bufio.Reader
+	version byte
+}
+
+// received is a packet of the broker.
+type received struct {
+	kind    byte
+	first   byte
+	body    []byte
+	topic   string
+	payload string
+	id      uint16
+	qos     byte
+	retain  bool
+	dup     bool
+	ids     []int
+	props   packets.Properties
+	reasons []byte
+	present bool
+}
+
+func dial(t testing.TB, b *Broker, version byte) *client {
+	t.Helper()
+	socket, err := net.Dial("tcp", address(t, b, "local"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, socket, version)
+}
+
+func newClient(t testing.TB, socket net.Conn, version byte) *client {
+	t.Cleanup(func() { socket.Close() })
+	return &client{t: t, socket: socket, in: bufio.NewReader(socket), version: version}
+}
+
+// connect dials and sends a CONNECT that change may change; it wants success.
+func connect(t testing.TB, b *Broker, version byte, id string, change ...func(*packets.Packet)) *client {
+	t.Helper()
+	c := dial(t, b, version)
+	if ack := c.connect(id, change...); ack.reasons[0] != reasonSuccess {
+		t.Fatalf("CONNACK 0x%02X for %s", ack.reasons[0], id)
+	}
+	return c
+}
+
+func (c *client) connect(id string, change ...func(*packets.Packet)) received {
+	c.t.Helper()
+	pk := packets.Packet{ProtocolVersion: c.version, FixedHeader: packets.FixedHeader{Type: packets.Connect}}
+	pk.Connect.ProtocolName = []byte("MQTT")
+	pk.Connect.ClientIdentifier = id
+	pk.Connect.Clean = true
+	for _, f := range change {
+		f(&pk)
+	}
+	c.sendPacket(&pk)
+	return c.expect(typeConnack)
+}
+
+// keep asks for a session that outlives the connection.
+func keep(pk *packets.Packet) {
+	pk.Connect.Clean = false
+	pk.Properties.SessionExpiryInterval = 3600
+	pk.Properties.SessionExpiryIntervalFlag = true
+}
+
+func (c *client) sendPacket(pk *packets.Packet) {
+	c.t.Helper()
+	pk.ProtocolVersion = c.version
+	pk.Mods.AllowResponseInfo = true // else the encoder leaves out the response topic
+	var buf bytes.Buffer
+	var err error
+	switch pk.FixedHeader.Type {
+	case packets.Connect:
+		err = pk.ConnectEncode(&buf)
+	case packets.Publish:
+		err = pk.PublishEncode(&buf)
+	case packets.Subscribe:
+		pk.FixedHeader.Qos = 1
+		err = pk.SubscribeEncode(&buf)
+	case packets.Unsubscribe:
+		pk.FixedHeader.Qos = 1
+		err = pk.UnsubscribeEncode(&buf)
+	case packets.Disconnect:
+		err = pk.DisconnectEncode(&buf)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.send(buf.Bytes()...)
+}
+
+func (c *client) send(b ...byte) {
+	c.t.Helper()
+	if _, err := c.socket.Write(b); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *client) publish(qos byte, id uint16, topic, payload string, change ...func(*packets.Packet)) {
+	c.t.Helper()
+	pk := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: qos},
+		PacketID:    id, TopicName: topic, Payload: []byte(payload),
+	}
+	for _, f := range change {
+		f(&pk)
+	}
+	c.sendPacket(&pk)
+}
+
+func retaining(pk *packets.Packet) { pk.FixedHeader.Retain = true }
+
+// subscribe gives the reason of SUBACK.
+func (c *client) subscribe(filter string, qos byte, change ...func(*packets.Subscription)) byte {
+	c.t.Helper()
+	c.requestSubscription(7, filter, qos, change...)
+	return c.expect(typeSuback).reasons[0]
+}
+
+func (c *client) requestSubscription(id uint16, filter string, qos byte, change ...func(*packets.Subscription)) {
+	c.t.Helper()
+	sub := packets.Subscription{Filter: filter, Qos: qos}
+	for _, f := range change {
+		f(&sub)
+	}
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe}, PacketID: id, Filters: packets.Subscriptions{sub}}
+	if sub.Identifier > 0 {
+		pk.Properties.SubscriptionIdentifier = []int{sub.Identifier}
+	}
+	c.sendPacket(&pk)
+}
+
+func (c *client) ack(kind byte, id uint16) {
+	c.t.Helper()
+	c.send(appendAck(nil, kind, id, 0, c.version)...)
+}
+
+// ping proves that everything sent before was handled: answers keep order.
+func (c *client) ping() {
+	c.t.Helper()
+	c.send(typePingreq<<4, 0)
+	c.expect(typePingresp)
+}
+
+func (c *client) goodbye() {
+	c.t.Helper()
+	c.send(typeDisconnect<<4, 0)
+	c.closed()
+}
+
+// read is the next packet, or an error when the connection ended.
+func (c *client) read() (r received, err error) {
+	_ = c.socket.SetReadDeadline(time.Now().Add(patience))
+	first, body, err := readPacket(c.in, 1<<28, new(atomic.Uint64))
+	if err != nil {
+		return r, err
+	}
+	r = received{kind: first >> 4, first: first, body: body}
+	pk := packets.Packet{ProtocolVersion: c.version}
+	pk.FixedHeader.Type, pk.FixedHeader.Remaining = first>>4, len(body)
+	switch r.kind {
+	case typePublish:
+		_ = pk.FixedHeader.Decode(first)
+		if err := pk.PublishDecode(body); err != nil {
+			return r, err
+		}
+		r.topic, r.payload, r.id = pk.TopicName, string(pk.Payload), pk.PacketID
+		r.qos, r.retain, r.dup = pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.FixedHeader.Dup
+		r.ids = pk.Properties.SubscriptionIdentifier
+	case typePuback, typePubrec, typePubrel, typePubcomp:
+		err = pk.PubackDecode(body)
+		r.id, r.reasons = pk.PacketID, []byte{pk.ReasonCode}
+	case typeSuback:
+		err = pk.SubackDecode(body)
+		r.id, r.reasons = pk.PacketID, pk.ReasonCodes
+	case typeUnsuback:
+		err = pk.UnsubackDecode(body)
+		r.id, r.reasons = pk.PacketID, pk.ReasonCodes
+	case typeConnack:
+		err = pk.ConnackDecode(body)
+		r.present, r.reasons = pk.SessionPresent, []byte{pk.ReasonCode}
+	case typeDisconnect:
+		r.reasons = []byte{0}
+		if len(body) > 0 {
+			r.reasons[0] = body[0]
+		}
+	}
+	r.props = pk.Properties
+	return r, err
+}
+
+func (c *client) expect(kind byte) received {
+	c.t.Helper()
+	r, err := c.read()
+	if err != nil {
+		c.t.Fatalf("waiting for packet type %d: %v", kind, err)
+	}
+	if r.kind != kind {
+		c.t.Fatalf("packet type %d (% X), want %d", r.kind, r.body, kind)
+	}
+	return r
+}
+
+// expectPublish wants a message and acknowledges it if it has QoS 1.
+func (c *client) expectPublish(topic, payload string) received {
+	c.t.Helper()
+	r := c.expect(typePublish)
+	if r.topic != topic || r.payload != payload {
+		c.t.Fatalf("got %s %q, want %s %q", r.topic, r.payload, topic, payload)
+	}
+	if r.qos == 1 {
+		c.ack(typePuback, r.id)
+	}
+	return r
+}
+
+// closed wants the connection to end without another packet.
+func (c *client) closed() {
+	c.t.Helper()
+	if r, err := c.read(); err == nil {
+		c.t.Fatalf("packet type %d (% X), want the end of the connection", r.kind, r.body)
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatal("the connection did not end")
+	}
+	_ = c.socket.Close()
+}
+
+func writeFile(t testing.TB, name string, data []byte) string {
+	t.Helper()
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(t.TempDir(), name)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

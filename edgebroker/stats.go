@@ -1,0 +1,101 @@
+package edgebroker
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Stats are the broker's counters since the start and its state of now.
+type Stats struct {
+	Connections   int // open, CONNECT or not
+	Clients       int // connected
+	Sessions      int // connected or kept
+	Subscriptions int
+	Retained      int // messages
+	RetainedBytes int
+	Values        int // last known values
+
+	ConnectionsAccepted  uint64
+	ConnectionsRefused   uint64 // over a limit, by handshake or by CONNECT
+	MessagesReceived     uint64 // PUBLISH of clients
+	MessagesSent         uint64 // PUBLISH to clients
+	BytesReceived        uint64
+	BytesSent            uint64
+	PublishesRefused     uint64 // not authorised
+	SubscriptionsRefused uint64
+	ValuesRefused        uint64 // empty payloads for last known values
+	RetainedRefused      uint64 // retained store full
+	DroppedQoS0          uint64 // queue of a connection full
+	DroppedSession       uint64 // session full
+	DroppedExpired       uint64
+	DroppedTooLarge      uint64 // larger than the receiver takes
+}
+
+// ClientInfo is one session, connected or kept for an absent client.
+type ClientInfo struct {
+	ID            string    `json:"id"`
+	Identity      string    `json:"identity"`
+	Role          string    `json:"role"`
+	Zone          string    `json:"zone,omitempty"`
+	Listener      string    `json:"listener"`
+	Connected     bool      `json:"connected"`
+	Protocol      string    `json:"protocol"` // "3.1", "3.1.1", "5.0"
+	Remote        string    `json:"remote,omitempty"`
+	Since         time.Time `json:"since"` // of the connection, or of its end
+	Subscriptions int       `json:"subscriptions"`
+	Inflight      int       `json:"inflight"`    // sent and not acknowledged
+	Queued        int       `json:"queued"`      // QoS 1 and 2 messages waiting in the session
+	QueueBytes    int       `json:"queue_bytes"` // of those and of what waits for the socket
+	Dropped       uint64    `json:"dropped"`     // messages lost by a full queue or session, or expired
+}
+
+// counters are the running part of Stats.
+type counters struct {
+	connections, clients                                         atomic.Int64
+	accepted, refused, received, sent, bytesReceived, bytesSent  atomic.Uint64
+	publishesRefused, subscriptionsRefused, valuesRefused        atomic.Uint64
+	retainedRefused, droppedQoS0, droppedSession, droppedExpired atomic.Uint64
+	droppedTooLarge                                              atomic.Uint64
+}
+
+// Stats is the state of now; safe for concurrent use.
+func (b *Broker) Stats() Stats {
+	c := &b.counters
+	st := Stats{
+		Connections:          int(c.connections.Load()),
+		Clients:              int(c.clients.Load()),
+		ConnectionsAccepted:  c.accepted.Load(),
+		ConnectionsRefused:   c.refused.Load(),
+		MessagesReceived:     c.received.Load(),
+		MessagesSent:         c.sent.Load(),
+		BytesReceived:        c.bytesReceived.Load(),
+		BytesSent:            c.bytesSent.Load(),
+		PublishesRefused:     c.publishesRefused.Load(),
+		SubscriptionsRefused: c.subscriptionsRefused.Load(),
+		ValuesRefused:        c.valuesRefused.Load(),
+		RetainedRefused:      c.retainedRefused.Load(),
+		DroppedQoS0:          c.droppedQoS0.Load(),
+		DroppedSession:       c.droppedSession.Load(),
+		DroppedExpired:       c.droppedExpired.Load(),
+		DroppedTooLarge:      c.droppedTooLarge.Load(),
+	}
+	st.Sessions = b.sessions.len()
+	b.routing.RLock()
+	defer b.routing.RUnlock()
+	st.Subscriptions = b.index.count
+	st.Retained, st.RetainedBytes = b.retained.size()
+	st.Values = b.values.len()
+	return st
+}
+
+// Clients lists the sessions by client id; safe for concurrent use.
+func (b *Broker) Clients() []ClientInfo {
+	var list []ClientInfo
+	for _, s := range b.sessions.all() {
+		list = append(list, s.info())
+	}
+	slices.SortFunc(list, func(a, b ClientInfo) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}

@@ -1,0 +1,67 @@
+package edgebroker
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/fascia-edge/fascia/topic"
+)
+
+// local is a receiver in this process.
+type local struct {
+	filter  string
+	fn      func(Message)
+	durable *durable // in place of fn
+}
+
+// Subscribe calls fn with every message that filter matches, beginning with
+// the retained ones and last known values of now (Retain set), which come
+// before Subscribe returns. fn runs on the publisher's goroutine, so it must
+// not block; it may publish. Messages of one publisher come in order, those of
+// several may come at the same time. A message that is under way when cancel
+// is called may still come after it. The error wraps ErrFilter.
+func (b *Broker) Subscribe(filter string, fn func(Message)) (cancel func(), err error) {
+	l := &local{filter: filter, fn: fn}
+	snapshot, err := b.addLocal(l)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range snapshot {
+		fn(m)
+	}
+	return sync.OnceFunc(func() { b.removeLocal(l) }), nil
+}
+
+// addLocal puts l into the index and gives what it has to know first; a
+// durable receiver has it in its queue already.
+func (b *Broker) addLocal(l *local) (snapshot []Message, err error) {
+	if !topic.ValidFilter(l.filter) || topic.Levels(l.filter) > b.cfg.Limits.TopicLevels {
+		return nil, fmt.Errorf("subscribe to %.100q: %w: want at most %d levels, `+` and `#` filling one", l.filter, ErrFilter, b.cfg.Limits.TopicLevels)
+	}
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	b.index.addLocal(l)
+	b.snapshot(l.filter, func(m *Message) {
+		stored := *m
+		stored.Retain = true
+		if l.durable != nil {
+			l.durable.push(stored)
+		} else {
+			snapshot = append(snapshot, stored)
+		}
+	})
+	return snapshot, nil
+}
+
+func (b *Broker) removeLocal(l *local) {
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	b.index.removeLocal(l)
+}
+
+// snapshot calls fn with every retained message and last known value that a
+// new subscription to filter gets. The caller holds routing for writing.
+func (b *Broker) snapshot(filter string, fn func(*Message)) {
+	b.retained.each(filter, fn)
+	b.values.each(filter, fn)
+}

@@ -1,0 +1,133 @@
+package edgebroker
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// certificatePoll is the least time between looks at the certificate files.
+const certificatePoll = time.Second
+
+// certificates are a listener's TLS files, read again when they change.
+type certificates struct {
+	files *TLSConfig
+	auth  tls.ClientAuthType
+	log   *slog.Logger
+
+	mu      sync.Mutex // guards what follows
+	current *tls.Config
+	looked  clock
+	stamps  [3]stamp // of cert, key, client_ca when they were last read
+}
+
+// stamp tells a changed file.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+func newCertificates(cfg *ListenerConfig, log *slog.Logger) (*certificates, error) {
+	c := &certificates{files: cfg.TLS, log: log}
+	methods := cfg.methods()
+	switch {
+	case !slices.Contains(methods, authMTLS):
+		c.auth = tls.NoClientCert
+	case len(methods) == 1:
+		c.auth = tls.RequireAndVerifyClientCert
+	default:
+		c.auth = tls.VerifyClientCertIfGiven
+	}
+	c.stamps = c.look()
+	current, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	c.current, c.looked = current, now()
+	return c, nil
+}
+
+// load reads the files. A new configuration also drops the session tickets of
+// the old one, so no client resumes with a certificate that is trusted no more.
+func (c *certificates) load() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.files.Cert, c.files.Key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w", c.files.Cert, c.files.Key, err)
+	}
+	cfg := &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		MinVersion:   tls.VersionTLS12,
+		ClientAuth:   c.auth,
+	}
+	if c.files.ClientCA != "" {
+		pem, err := os.ReadFile(c.files.ClientCA)
+		if err != nil {
+			return nil, fmt.Errorf("client_ca: %w", err)
+		}
+		cfg.ClientCAs = x509.NewCertPool()
+		if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("client_ca %s: want certificates in PEM, found none", c.files.ClientCA)
+		}
+	}
+	return cfg, nil
+}
+
+// look takes the stamps of the files; a missing file has none.
+func (c *certificates) look() (stamps [3]stamp) {
+	for i, path := range []string{c.files.Cert, c.files.Key, c.files.ClientCA} {
+		if info, err := os.Stat(path); err == nil {
+			stamps[i] = stamp{info.ModTime(), info.Size()}
+		}
+	}
+	return stamps
+}
+
+// config is the configuration of the files of now. Changed files that don't
+// load leave the old one in place until they change again.
+func (c *certificates) config() *tls.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := now()
+	if at < c.looked+clock(certificatePoll) {
+		return c.current
+	}
+	c.looked = at
+	stamps := c.look()
+	if stamps == c.stamps {
+		return c.current
+	}
+	c.stamps = stamps
+	fresh, err := c.load()
+	if err != nil {
+		c.log.Error("changed certificate files don't load, the old ones stay", "error", err)
+		return c.current
+	}
+	c.log.Info("certificate files taken up", "cert", c.files.Cert)
+	c.current = fresh
+	return fresh
+}
+
+// handshake secures a connection; chain is the client's verified one, if it
+// has shown any.
+func (c *certificates) handshake(ctx context.Context, nc net.Conn) (*tls.Conn, []*x509.Certificate, error) {
+	secured := tls.Server(nc, c.config())
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, nil, err
+	}
+	chains := secured.ConnectionState().VerifiedChains
+	if len(chains) == 0 {
+		if c.auth == tls.RequireAndVerifyClientCert {
+			return nil, nil, errors.New("client has no certificate")
+		}
+		return secured, nil, nil
+	}
+	return secured, chains[0], nil
+}

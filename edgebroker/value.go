@@ -1,0 +1,166 @@
+package edgebroker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fascia-edge/fascia/topic"
+)
+
+// valuePrefix begins the topics that are last known values whoever publishes
+// to them.
+const valuePrefix = "vss/"
+
+// LastValue is the last known value of one topic. Setting it costs a copy of
+// the payload when nobody listens; a new subscriber gets the value at once
+// with RETAIN set. It can't be cleared and doesn't outlive the broker. Safe
+// for concurrent use.
+type LastValue struct {
+	b     *Broker
+	topic string
+
+	// mu is taken with Broker.routing held and guards what follows.
+	mu          sync.Mutex
+	payload     []byte // own buffer; empty before the first value
+	contentType string
+	origin      Origin
+	generation  uint64 // of the index when receivers were found
+	receivers   []delivery
+}
+
+// values are the last known values by topic.
+type values struct {
+	mu     sync.RWMutex
+	topics map[string]*LastValue
+}
+
+func (v *values) init() { v.topics = make(map[string]*LastValue) }
+
+func (v *values) len() int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return len(v.topics)
+}
+
+func (v *values) get(name string) *LastValue {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.topics[name]
+}
+
+// LastValue is the last known value of a topic, the same for every call with
+// that topic. A caller that sets it often keeps it. The topic must be a valid
+// name; LastValue panics on any other, since topics come from checked
+// configuration.
+func (b *Broker) LastValue(name string) *LastValue {
+	if lv := b.values.get(name); lv != nil {
+		return lv
+	}
+	if !topic.ValidName(name) {
+		panic(fmt.Sprintf("edgebroker: last value of %q: want a topic name", name))
+	}
+	b.values.mu.Lock()
+	defer b.values.mu.Unlock()
+	lv := b.values.topics[name]
+	if lv == nil {
+		name = strings.Clone(name)
+		lv = &LastValue{b: b, topic: name}
+		b.values.topics[name] = lv
+	}
+	return lv
+}
+
+// Set stores a value and sends it to those subscribed, at QoS 1 or what they
+// asked for if that is less. The payload is copied; it may not be empty. Set
+// does not block.
+func (lv *LastValue) Set(payload []byte, contentType string) error {
+	return lv.set(payload, contentType, Origin{})
+}
+
+func (lv *LastValue) set(payload []byte, contentType string, origin Origin) error {
+	if len(payload) == 0 {
+		lv.b.counters.valuesRefused.Add(1)
+		return fmt.Errorf("topic %q: %w", lv.topic, ErrEmptyValue)
+	}
+	b := lv.b
+	b.routing.RLock()
+	lv.mu.Lock()
+	lv.payload = append(lv.payload[:0], payload...)
+	lv.contentType = contentType
+	lv.origin = origin
+	receivers := lv.match(origin.Client)
+	var later []*local
+	var m *Message
+	if len(receivers) > 0 {
+		m = lv.message()
+		later = b.deliver(m, receivers, nil)
+	}
+	lv.mu.Unlock()
+	b.routing.RUnlock()
+	for _, l := range later {
+		l.fn(*m)
+	}
+	return nil
+}
+
+// match finds the receivers; for values of this process it does so only after
+// a change of subscriptions.
+func (lv *LastValue) match(origin string) []delivery {
+	if origin != "" {
+		return lv.b.index.match(lv.topic, origin, nil)
+	}
+	if lv.generation != lv.b.index.generation {
+		clear(lv.receivers)
+		lv.receivers = lv.b.index.match(lv.topic, "", lv.receivers[:0])
+		lv.generation = lv.b.index.generation
+	}
+	return lv.receivers
+}
+
+// admitValue keeps clients from making last values without end: they share
+// the limit of retained messages.
+func (b *Broker) admitValue(name string) error {
+	if !strings.HasPrefix(name, valuePrefix) || b.values.get(name) != nil || b.values.len() < b.cfg.Limits.RetainedMessages {
+		return nil
+	}
+	b.counters.retainedRefused.Add(1)
+	return fmt.Errorf("topic %q: %w: want at most %d last values", name, ErrRetainedFull, b.cfg.Limits.RetainedMessages)
+}
+
+func (lv *LastValue) message() *Message {
+	return &Message{
+		Topic:       lv.topic,
+		Payload:     slices.Clone(lv.payload),
+		QoS:         1,
+		ContentType: lv.contentType,
+		Origin:      lv.origin,
+	}
+}
+
+// each calls fn with the values that a subscription to filter gets.
+func (v *values) each(filter string, fn func(*Message)) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if !strings.ContainsAny(filter, "+#") {
+		v.topics[filter].give(fn)
+		return
+	}
+	for name, lv := range v.topics {
+		if topic.Match(filter, name) {
+			lv.give(fn)
+		}
+	}
+}
+
+func (lv *LastValue) give(fn func(*Message)) {
+	if lv == nil {
+		return
+	}
+	lv.mu.Lock()
+	defer lv.mu.Unlock()
+	if len(lv.payload) > 0 {
+		fn(lv.message())
+	}
+}
