@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fascia-edge/fascia/canbus/source"
@@ -25,6 +26,7 @@ type Buses struct {
 	options Options
 	outlet  *outlet
 	buses   []*bus
+	derived atomic.Pointer[[]*derivation]
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 }
@@ -58,7 +60,18 @@ func New(c Config, plan *Plan, options Options) (*Buses, error) {
 
 // Use makes plan, which must be of the same buses, decode from the next frame
 // on.
-func (all *Buses) Use(plan *Plan) { plan.bind(all.buses, all.outlet) }
+func (all *Buses) Use(plan *Plan) {
+	derived := plan.bind(all.buses, all.outlet)
+	all.derived.Store(&derived)
+}
+
+// Changed computes again what is derived from a path that was set by somebody
+// else than a bus, at the moment wall and boot.
+func (all *Buses) Changed(path string, wall, boot int64) {
+	for _, d := range dependents(*all.derived.Load(), []string{path}) {
+		_ = d.update(context.Background(), wall, boot, false) // fails only when it may wait
+	}
+}
 
 // Start opens the buses and begins to receive. A log that can't be opened stops
 // the start; a network or CAN interface may come later and is waited for.

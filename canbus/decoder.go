@@ -114,8 +114,9 @@ func frameKey(id uint32, extended bool) uint32 {
 	return id
 }
 
-// bind ties a plan to the broker: one decoder a bus, with the bus's counters.
-func (p *Plan) bind(buses []*bus, to *outlet) {
+// bind ties a plan to the broker: one decoder a bus, with the bus's counters. It
+// returns what is derived.
+func (p *Plan) bind(buses []*bus, to *outlet) []*derivation {
 	paths := func(name string, limits mapping.Limits, cbor bool, timeout int64) *path {
 		return newPath(name, limits, cbor, timeout, to)
 	}
@@ -149,4 +150,5 @@ func (p *Plan) bind(buses []*bus, to *outlet) {
 		}
 		b.decoder.Store(d)
 	}
+	return derived
 }

@@ -30,6 +30,10 @@ type Options struct {
 	Log *slog.Logger
 	// Version is told in $SYS/broker/version.
 	Version string
+	// Provide is called with each last known value that a client sets, before it
+	// is stored. With an error it is refused: the client hears 0x99 (payload
+	// format invalid). It must not block. Nil takes every value.
+	Provide func(Message) error
 }
 
 // Broker is an MQTT broker. Its life is New, Listen, Serve, Close; publishing
@@ -39,6 +43,7 @@ type Broker struct {
 	cfg      Config
 	log      *slog.Logger
 	version  string
+	provide  func(Message) error
 	started  clock
 	policy   atomic.Pointer[auth.Policy]
 	counters counters
@@ -70,7 +75,7 @@ func New(cfg Config, opts Options) (*Broker, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	b := &Broker{cfg: cfg, log: log, version: opts.Version, started: now()}
+	b := &Broker{cfg: cfg, log: log, version: opts.Version, provide: opts.Provide, started: now()}
 	b.policy.Store(opts.Policy)
 	b.stop, b.halt = context.WithCancel(context.Background())
 	b.index.init()

@@ -69,6 +69,12 @@ func (b *Broker) checkMessage(m *Message) error {
 // publish takes over m.
 func (b *Broker) publish(m *Message) error {
 	if strings.HasPrefix(m.Topic, valuePrefix) {
+		if b.provide != nil && m.Origin.Client != "" {
+			if err := b.provide(*m); err != nil {
+				b.counters.valuesRefused.Add(1)
+				return fmt.Errorf("topic %q: %w", m.Topic, err)
+			}
+		}
 		return b.LastValue(m.Topic).set(m.Payload, m.ContentType, m.Origin)
 	}
 	m.start(now())

@@ -25,7 +25,7 @@ type Stats struct {
 	BytesSent            uint64
 	PublishesRefused     uint64 // not authorised
 	SubscriptionsRefused uint64
-	ValuesRefused        uint64 // empty payloads for last known values
+	ValuesRefused        uint64 // payloads that are no last known value
 	RetainedRefused      uint64 // retained store full
 	DroppedQoS0          uint64 // queue of a connection full
 	DroppedSession       uint64 // session full

@@ -72,7 +72,7 @@ func New(file string, options Options) (*Gateway, error) {
 	g.log = newLogger(g.config.Log, w, &g.level)
 	g.logWarnings(g.warnings)
 	g.broker, err = edgebroker.New(g.config.Broker, edgebroker.Options{
-		Policy: loaded.policy, Log: g.log, Version: options.Version})
+		Policy: loaded.policy, Log: g.log, Version: options.Version, Provide: g.provide})
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter("fascia_broker_bytes_sent_total", "Bytes to clients.", b.BytesSent)
 	counter("fascia_broker_publishes_refused_total", "Messages that a client was not authorised to publish.", b.PublishesRefused)
 	counter("fascia_broker_subscriptions_refused_total", "Subscriptions that a client was not authorised to.", b.SubscriptionsRefused)
-	counter("fascia_broker_values_refused_total", "Empty messages to last known values.", b.ValuesRefused)
+	counter("fascia_broker_values_refused_total", "Messages to last known values that are none.", b.ValuesRefused)
 	counter("fascia_broker_retained_refused_total", "Messages not retained because the store is full.", b.RetainedRefused)
 	const dropped, droppedHelp = "fascia_broker_messages_dropped_total", "Messages dropped, by reason."
 	counter(dropped, droppedHelp, b.DroppedQoS0, "reason", "connection_full")
