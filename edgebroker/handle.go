@@ -58,7 +58,7 @@ func (c *conn) publish(pk *packet) error {
 			return nil
 		}
 	}
-	reason := byte(reasonSuccess)
+	var reason byte
 	if d := c.mayPublish(s, name); !d.Allow {
 		c.b.counters.publishesRefused.Add(1)
 		c.b.noise.warn(c.b.log, "publish refused", "client", s.id, "role", c.origin.Role, "topic", name, "rule", d.Rule)

@@ -121,10 +121,12 @@ func dialWebSocket(url string, cfg *tls.Config, origin string) (net.Conn, error)
 	ws, response, err := dialer.Dial(url+"/mqtt", header)
 	if err != nil {
 		if response != nil {
+			_ = response.Body.Close()
 			err = fmt.Errorf("%w: %s", err, response.Status)
 		}
 		return nil, err
 	}
+	_ = response.Body.Close() // empty: the connection lives on in ws
 	return &webSocket{Conn: ws.NetConn(), ws: ws}, nil
 }
 

@@ -21,12 +21,12 @@ func TestRefusedPublishIsAnsweredByVersion(t *testing.T) {
 	}{{5, 1, reasonNotAuthorized}, {5, 2, reasonNotAuthorized}, {4, 1, 0}, {4, 2, 0}, {5, 0, 0}, {4, 0, 0}} {
 		cl := connect(t, b, c.version, "c")
 		cl.publish(c.qos, uint16(c.qos), "act/Vehicle/Body/Horn", "true")
-		switch {
-		case c.qos == 1:
+		switch c.qos {
+		case 1:
 			if r := cl.expect(typePuback).reasons[0]; r != c.reason {
 				t.Fatalf("%+v: PUBACK 0x%02X", c, r)
 			}
-		case c.qos == 2:
+		case 2:
 			if r := cl.expect(typePubrec).reasons[0]; r != c.reason {
 				t.Fatalf("%+v: PUBREC 0x%02X", c, r)
 			}

@@ -21,7 +21,7 @@ import (
 type controlServer struct {
 	server *http.Server
 	ln     net.Listener
-	done   chan error
+	done   chan struct{} // closed when Serve has returned
 }
 
 type peerKey struct{}
@@ -52,7 +52,7 @@ func listenControl(path string, handler http.Handler) (*controlServer, error) {
 	}
 	return &controlServer{
 		ln:   ln,
-		done: make(chan error, 1),
+		done: make(chan struct{}),
 		server: &http.Server{
 			Handler:           requireOwner(handler),
 			ReadHeaderTimeout: 5 * time.Second,
@@ -63,7 +63,12 @@ func listenControl(path string, handler http.Handler) (*controlServer, error) {
 	}, nil
 }
 
-func (s *controlServer) start() { go func() { s.done <- s.server.Serve(s.ln) }() }
+func (s *controlServer) start() {
+	go func() {
+		defer close(s.done)
+		_ = s.server.Serve(s.ln) // ends with stop, which closes it
+	}()
+}
 
 func (s *controlServer) stop(ctx context.Context) {
 	if s.server.Shutdown(ctx) != nil {

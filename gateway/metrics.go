@@ -16,7 +16,7 @@ import (
 type metricsServer struct {
 	server *http.Server
 	ln     net.Listener
-	done   chan error
+	done   chan struct{} // closed when Serve has returned
 }
 
 func listenMetrics(address string, g *Gateway) (*metricsServer, error) {
@@ -44,11 +44,16 @@ func listenMetrics(address string, g *Gateway) (*metricsServer, error) {
 	return &metricsServer{
 		server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute},
 		ln:     ln,
-		done:   make(chan error, 1),
+		done:   make(chan struct{}),
 	}, nil
 }
 
-func (s *metricsServer) start() { go func() { s.done <- s.server.Serve(s.ln) }() }
+func (s *metricsServer) start() {
+	go func() {
+		defer close(s.done)
+		_ = s.server.Serve(s.ln) // ends with stop, which closes it
+	}()
+}
 
 func (s *metricsServer) stop(ctx context.Context) {
 	if s.server.Shutdown(ctx) != nil {

@@ -160,7 +160,7 @@ func named(name string) []unit {
 
 // alikeNames takes KPH for kph, but no small m, which may be milli, for mega.
 func alikeNames(known, name string) bool {
-	return strings.EqualFold(known, name) && !(known[0] == 'M' && name[0] == 'm')
+	return strings.EqualFold(known, name) && (known[0] != 'M' || name[0] != 'm')
 }
 
 // conversion is number×scale+offset, from one unit to another.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -64,7 +65,8 @@ func runIn(t *testing.T, stdin string, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	err := cmd.Run()
-	if _, exited := err.(*exec.ExitError); err != nil && !exited || ctx.Err() != nil {
+	var exited *exec.ExitError
+	if err != nil && !errors.As(err, &exited) || ctx.Err() != nil {
 		t.Fatalf("fascia %v: %v\n%s", args, err, stderr.String())
 	}
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
