@@ -1,0 +1,111 @@
+# Fascia's targets: `make` alone lists them.
+
+# A command's own environment beats this, an exported GOTOOLCHAIN too; the go.env
+# of a distribution, which often says "local", does not.
+GOTOOLCHAIN ?= auto
+export GOTOOLCHAIN
+# Debian's PATH of a user lacks the folders of the daemons that tests start.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+VERSION  = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PREFIX   ?= /usr/local
+FUZZTIME ?= 30s
+COMPOSE  = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## start the simulated vehicle; flags: make run ARGS="--port 1884"
+	@bin/fascia demo $(ARGS)
+
+.PHONY: build
+build: toolchain ## build bin/fascia, static
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/fascia ./cmd/fascia
+
+.PHONY: install
+install: build ## install bin/fascia under PREFIX (/usr/local)
+	install -D -m 0755 bin/fascia $(DESTDIR)$(PREFIX)/bin/fascia
+
+.PHONY: test
+test: toolchain ## install what tests need, then lint and run them all
+	@.ci/components
+	@$(MAKE) --no-print-directory check
+	@if command -v "$$(go env CC)" >/dev/null; then race=-race; \
+	else echo "no C compiler: testing without the race detector"; fi; \
+	go test $$race ./...
+
+.PHONY: check
+check: lint ## all static checks: go vet, golangci-lint
+	go vet ./...
+
+.PHONY: lint
+lint: toolchain ## golangci-lint, as .golangci.yml says
+	go run $(GOLANGCI_LINT) run ./...
+
+.PHONY: fuzz
+fuzz: toolchain ## each fuzz target for FUZZTIME (30s)
+	@grep -roE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | \
+	sed -E 's|/[^/]+:func | |' | sort | while read -r folder target; do \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$folder" || exit 1; \
+	done
+
+.PHONY: bench
+bench: toolchain ## each benchmark, with its allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: vuln
+vuln: toolchain ## known vulnerabilities in what is called
+	go run $(GOVULNCHECK) ./...
+
+.PHONY: generate
+generate: toolchain ## make the generated files again
+	go generate ./...
+
+.PHONY: vehicle
+vehicle: engine vehicle-context ## a whole vehicle in containers, in the foreground (Ctrl-C stops it)
+	cd deploy/vehicle && $(COMPOSE) up --build
+
+.PHONY: vehicle-down
+vehicle-down: engine ## remove the vehicle's containers, networks and data
+	cd deploy/vehicle && $(COMPOSE) down --volumes --remove-orphans
+
+# What the images are made of. Modes are set: the containers' user is not the
+# one who builds, and a strict umask must not lock it out.
+.PHONY: vehicle-context
+vehicle-context: build
+	@rm -rf deploy/vehicle/build
+	@install -d deploy/vehicle/build/data
+	@install -m 0755 bin/fascia deploy/vehicle/build/
+	@install -m 0644 configs/demo/vehicle.dbc configs/demo/mapping.yaml deploy/vehicle/build/
+	@go run ./deploy/vehicle/certs -out deploy/vehicle/build/pki
+
+.PHONY: engine
+engine:
+	@command -v docker >/dev/null && $(COMPOSE) version >/dev/null 2>&1 || { \
+		echo "docker or docker-compose is missing. Debian: apt-get install docker.io docker-compose" >&2; exit 1; }
+	@docker info >/dev/null 2>&1 || { \
+		echo "No Docker engine answers: $$(docker info 2>&1 | tail -n 1)" >&2; \
+		echo "Start one (as root: dockerd &), and be root or in the group docker." >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin deploy/vehicle/build
+
+# Go before 1.21 can't fetch the toolchain that go.mod names and stops with a
+# message that doesn't help. GOTOOLCHAIN=local: the version that is installed.
+.PHONY: toolchain
+toolchain:
+	@found=$$(GOTOOLCHAIN=local go version 2>/dev/null); \
+	minor=$$(echo "$$found" | sed -nE 's/.*go1\.([0-9]+).*/\1/p'); \
+	if [ "$${minor:-0}" -lt 21 ]; then \
+		echo "Go 1.21 or later is needed, found: $${found:-none}" >&2; \
+		echo "Get it from https://go.dev/dl/ or from Debian's backports (golang-go)." >&2; \
+		echo "It fetches the version that go.mod names by itself." >&2; \
+		exit 1; \
+	fi
