@@ -15,9 +15,12 @@ import (
 // fallback role names.
 var ErrUnknown = errors.New("auth: no identity")
 
+// Anonymous is the name of every client that proves nothing.
+const Anonymous = "anonymous"
+
 // Identity is who a client is, fixed when it connects.
 type Identity struct {
-	Name     string // "san:cluster.vehicle", "uid:1000", "anonymous"
+	Name     string // "san:cluster.vehicle", "uid:1000", Anonymous
 	Role     string
 	Zone     string // seat zone, or ""
 	Client   string // MQTT client id
@@ -86,7 +89,7 @@ func (c Credentials) name() string {
 	case c.Peer != nil:
 		return "uid:" + strconv.Itoa(c.Peer.UID)
 	default:
-		return "anonymous"
+		return Anonymous
 	}
 }
 

@@ -7,10 +7,12 @@
 //
 // One rule keeps order: routing a message (storing it, finding its receivers,
 // putting it into their queues) happens under the read side of one lock, and
-// subscribing (adding the filter, taking the snapshot of retained messages and
-// last values) under its write side. So a snapshot and the messages after it
-// neither overlap nor leave a gap. Nothing waits under that lock: queues are
-// memory, and each connection has a writer of its own.
+// adding a filter under its write side, which counts a generation. What is
+// stored carries the generation it was stored in. So a new subscription gets
+// what is older than itself out of the store, topic by topic, and the rest from
+// its publishers: the two neither overlap nor leave a gap, and no publisher
+// waits for a search through all that is stored. Nothing waits under that lock:
+// queues are memory, and each connection has a writer of its own.
 package edgebroker
 
 import (
@@ -48,9 +50,10 @@ type Broker struct {
 	policy   atomic.Pointer[auth.Policy]
 	counters counters
 
-	// routing is described at the package; it guards what follows.
-	routing  sync.RWMutex
-	index    index
+	// routing is described at the package; it guards the index.
+	routing sync.RWMutex
+	index   index
+
 	retained retained
 	values   values
 

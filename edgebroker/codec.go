@@ -33,6 +33,9 @@ func broken(reason byte, format string, args ...any) error {
 	return &brokenPacket{reason, fmt.Sprintf(format, args...)}
 }
 
+// believed is how much of an announced length is allotted at once, in bytes.
+const believed = 16 << 10
+
 // readPacket reads the next packet of at most limit bytes. Its length is not
 // believed before it was checked, and has at most four bytes [MQTT-1.5.5-1].
 func readPacket(in *bufio.Reader, limit int, count *atomic.Uint64) (first byte, body []byte, err error) {
@@ -57,12 +60,27 @@ func readPacket(in *bufio.Reader, limit int, count *atomic.Uint64) (first byte, 
 	if header+length > limit {
 		return 0, nil, broken(reasonPacketTooLarge, "packet of %d bytes: want at most %d", header+length, limit)
 	}
-	body = make([]byte, length)
-	if _, err = io.ReadFull(in, body); err != nil {
+	if body, err = readBody(in, length); err != nil {
 		return 0, nil, err
 	}
 	count.Add(uint64(header + length))
 	return first, body, nil
+}
+
+// readBody reads length bytes. Memory for more than believed of them grows with
+// what has come: a thousand clients that announce a packet cost nothing yet.
+func readBody(in *bufio.Reader, length int) ([]byte, error) {
+	body := make([]byte, min(length, believed))
+	for have := 0; ; {
+		if _, err := io.ReadFull(in, body[have:]); err != nil {
+			return nil, err
+		}
+		if have = len(body); have == length {
+			return body, nil
+		}
+		body = append(make([]byte, 0, min(length, 4*have)), body...)
+		body = body[:cap(body)]
+	}
 }
 
 // decodePacket decodes a body. A decoder that panics, as mochi's does for a
@@ -73,6 +91,9 @@ func decodePacket(first byte, body []byte, version byte) (pk *packet, err error)
 			pk, err = nil, broken(reasonMalformed, "packet type %d is cut short", first>>4)
 		}
 	}()
+	if err := checkBody(first, body, version); err != nil {
+		return nil, err
+	}
 	pk = &packet{ProtocolVersion: version}
 	if err := pk.FixedHeader.Decode(first); err != nil {
 		return nil, decodeError(first, err)

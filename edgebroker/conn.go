@@ -43,9 +43,9 @@ type conn struct {
 	expiry    clock // of the session; a DISCONNECT may change it
 
 	// The reader's own.
-	aliases map[uint16]string
-	rights  map[string]auth.Decision // to publish, by topic
-	policy  *auth.Policy             // that rights are of
+	aliases aliases
+	rights  remembered[auth.Decision] // to publish
+	policy  *auth.Policy              // that rights are of
 
 	endOnce sync.Once
 	ended   atomic.Uint32 // reason with which this side ended it, + 1
@@ -62,7 +62,7 @@ func newConn(b *Broker, l *listener, socket net.Conn, cred auth.Credentials) *co
 		out:      newWriter(socket, &b.cfg.Limits),
 		detached: make(chan struct{}),
 	}
-	c.out.failed = c.interrupt
+	c.out.failed = func() { c.end(reasonUnspecified) }
 	c.out.drained = c.drained
 	return c
 }
@@ -85,25 +85,29 @@ func (c *conn) serve(deadline time.Time) {
 	c.out.close(c.farewell(err))
 	c.logEnd(err)
 
-	// What was said last, a refusing CONNACK or a DISCONNECT, is not to be
-	// lost: written first, and read by the other side before the socket goes,
-	// since closing it with unread input resets the connection.
 	cut := time.AfterFunc(linger, func() { _ = c.socket.Close() })
 	defer cut.Stop()
 	<-written
-	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		if c.socket.SetReadDeadline(time.Now().Add(linger)) == nil {
-			_, _ = io.Copy(io.Discard, c.socket)
+	hangUp(c.socket)
+}
+
+// hangUp closes a socket when the other side has read what was said last, a
+// refusing CONNACK, a DISCONNECT or an alert of TLS, within the
+// linger: closing with unread input would reset the connection and lose it.
+func hangUp(socket net.Conn) {
+	if half, ok := socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		if socket.SetReadDeadline(time.Now().Add(linger)) == nil {
+			_, _ = io.Copy(io.Discard, socket)
 		}
 	}
-	_ = c.socket.Close()
+	_ = socket.Close()
 }
 
 // converse handles packets until the connection ends; nil means that the
 // client said goodbye.
 func (c *conn) converse() error {
 	for {
-		c.out.waitRoom()
+		c.out.waitRoom(c.out.limit)
 		var deadline time.Time
 		if c.keepAlive > 0 {
 			deadline = time.Now().Add(c.keepAlive)

@@ -11,9 +11,6 @@ import (
 	"github.com/fascia-edge/fascia/topic"
 )
 
-// maxAliases is the Topic Alias Maximum for what clients send.
-const maxAliases = 64
-
 // refusal is a CONNECT that is answered with a reason.
 type refusal struct {
 	reason byte
@@ -84,7 +81,6 @@ func (c *conn) accept(first byte, body []byte) error {
 	case err != nil:
 		return &refusal{reasonQuotaExceeded, err.Error()}
 	}
-	c.session.Store(s)
 	c.b.counters.clients.Add(1)
 	s.attach(c, identity, func() {
 		ack := connack{present: present && c.version > 3, version: c.version, limits: &c.b.cfg.Limits}
@@ -95,6 +91,7 @@ func (c *conn) accept(first byte, body []byte) error {
 			ack.expiry = &c.expiry
 		}
 		c.out.packet(ack.append(nil))
+		c.session.Store(s) // after it, since end sends a DISCONNECT from here on [MQTT-3.14.0-1]
 	})
 	c.b.log.Debug("client connected", "client", s.id, "identity", identity.Name, "role", identity.Role, "listener", c.listener.cfg.Name, "remote", c.remote)
 	return nil

@@ -33,7 +33,7 @@ func (c *conn) handle(kind byte, pk *packet) error {
 // publish routes a message of the client, if it may, and answers.
 func (c *conn) publish(pk *packet) error {
 	c.b.counters.received.Add(1)
-	name, err := c.resolveAlias(pk)
+	name, err := c.aliases.resolve(pk)
 	if err != nil {
 		return err
 	}
@@ -82,10 +82,7 @@ func (c *conn) pass(s *session, name string, pk *packet) (reason byte, err error
 		Origin:  c.origin,
 	}
 	m.setProperties(&pk.Properties)
-	err = c.b.admitValue(name)
-	if err == nil {
-		err = c.b.publish(m)
-	}
+	err = c.b.publish(m)
 	switch {
 	case err == nil:
 		return reasonSuccess, nil
@@ -117,28 +114,6 @@ func (c *conn) answer(s *session, pk *packet, reason byte) {
 	}
 }
 
-// resolveAlias is the topic of a PUBLISH (MQTT 5.0 §3.3.2.3.4).
-func (c *conn) resolveAlias(pk *packet) (string, error) {
-	alias := pk.Properties.TopicAlias
-	switch {
-	case !pk.Properties.TopicAliasFlag:
-		return pk.TopicName, nil
-	case alias == 0 || alias > maxAliases:
-		return "", broken(reasonTopicAlias, "topic alias %d: want 1 to %d", alias, maxAliases)
-	case pk.TopicName != "":
-		if c.aliases == nil {
-			c.aliases = make(map[uint16]string)
-		}
-		c.aliases[alias] = strings.Clone(pk.TopicName)
-		return pk.TopicName, nil
-	}
-	name, known := c.aliases[alias]
-	if !known {
-		return "", broken(reasonProtocolError, "topic alias %d was not set", alias)
-	}
-	return name, nil
-}
-
 // mayPublish decides for clients; the $SYS topics are the broker's whatever is
 // granted (MQTT 5.0 §4.7.2).
 func (b *Broker) mayPublish(id *auth.Identity, name string) auth.Decision {
@@ -151,13 +126,14 @@ func (b *Broker) mayPublish(id *auth.Identity, name string) auth.Decision {
 // mayPublish asks the policy of now, once a topic.
 func (c *conn) mayPublish(s *session, name string) auth.Decision {
 	policy := c.b.policy.Load()
-	if c.policy != policy || len(c.rights) >= maxRights {
-		c.policy, c.rights = policy, make(map[string]auth.Decision)
+	if c.policy != policy {
+		c.policy = policy
+		c.rights.clear()
 	}
-	d, known := c.rights[name]
+	d, known := c.rights.get(name)
 	if !known {
 		d = c.b.mayPublish(s.identity.Load(), name)
-		c.rights[strings.Clone(name)] = d
+		c.rights.put(name, d)
 	}
 	return d
 }

@@ -118,7 +118,12 @@ type received struct {
 
 func dial(t testing.TB, b *Broker, version byte) *client {
 	t.Helper()
-	socket, err := net.Dial("tcp", address(t, b, "local"))
+	return dialAt(t, address(t, b, "local"), version)
+}
+
+func dialAt(t testing.TB, address string, version byte) *client {
+	t.Helper()
+	socket, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

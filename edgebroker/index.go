@@ -10,6 +10,7 @@ type subscription struct {
 	noLocal           bool
 	retainAsPublished bool
 	retainHandling    byte
+	added             uint64 // generation of the index with it
 }
 
 // delivery is one receiver of a message: a session, a shared group that will
@@ -55,6 +56,7 @@ func (x *index) addSession(s *session, shared, filter string, sub *subscription)
 		}
 		n.sessions[s] = sub
 	}
+	sub.added = x.generation
 	if added {
 		x.count++
 	}
@@ -145,7 +147,7 @@ func (s *session) merge(sub *subscription, out []delivery) []delivery {
 				d.qos = max(d.qos, sub.qos)
 				d.retainAsPublished = d.retainAsPublished || sub.retainAsPublished
 				if sub.id != 0 {
-					d.ids = append(d.ids[:len(d.ids):len(d.ids)], sub.id)
+					d.ids = append(d.ids, sub.id)
 				}
 				return out
 			}

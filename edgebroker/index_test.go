@@ -110,3 +110,22 @@ func TestNoLocalKeepsAwayOnlyWhatTheClientSent(t *testing.T) {
 	publish(t, b, "ivi/a", "other", 0)
 	c.expectPublish("ivi/a", "other")
 }
+
+func TestOverlappingIdentifiersCostLittle(t *testing.T) {
+	var x index
+	x.init()
+	s := &session{id: "s", subs: make(map[string]*subscription)}
+	for i, f := range wildcards(1000) {
+		sub := &subscription{filter: f.Filter, id: uint32(i + 1)}
+		x.addSession(s, "", f.Filter, sub)
+		s.subs[f.Filter] = sub
+	}
+	allocs := testing.AllocsPerRun(10, func() {
+		if list := x.match("ivi/a/a/a/a/a/a/a/a/a/a", "", nil); len(list) != 1 || len(list[0].ids) != 1000 {
+			t.Fatalf("%d deliveries", len(list))
+		}
+	})
+	if allocs > 50 {
+		t.Fatalf("%v allocations to find one receiver", allocs)
+	}
+}

@@ -214,7 +214,7 @@ func (l *listener) admit(nc net.Conn) {
 		deadline := time.Now().Add(time.Duration(b.cfg.Limits.ConnectTimeout))
 		socket, cred, err := l.greet(nc, deadline)
 		if err != nil {
-			_ = nc.Close()
+			hangUp(nc)
 			b.counters.refused.Add(1)
 			b.log.Debug("handshake failed", "listener", l.cfg.Name, "remote", remoteName(nc), "error", err)
 			return
@@ -246,7 +246,7 @@ func (l *listener) greet(nc net.Conn, deadline time.Time) (socket net.Conn, cred
 	}
 	switch l.cfg.Protocol {
 	case protocolWebSocket:
-		socket, err = upgrade(socket, l.cfg.Origins)
+		socket, err = upgrade(socket, l.cfg.Origins, l.certs != nil)
 	case protocolUnix:
 		cred.Peer, err = peerOf(nc)
 	}

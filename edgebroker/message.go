@@ -48,7 +48,8 @@ type Message struct {
 
 	Origin Origin
 
-	expires clock // end of life, 0 for none
+	expires clock  // end of life, 0 for none
+	stored  uint64 // generation of the index when it was retained
 }
 
 // messageOverhead is what a waiting message costs beside its text, in bytes.

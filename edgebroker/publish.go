@@ -69,10 +69,9 @@ func (b *Broker) checkMessage(m *Message) error {
 // publish takes over m.
 func (b *Broker) publish(m *Message) error {
 	if strings.HasPrefix(m.Topic, valuePrefix) {
-		if b.provide != nil && m.Origin.Client != "" {
-			if err := b.provide(*m); err != nil {
-				b.counters.valuesRefused.Add(1)
-				return fmt.Errorf("topic %q: %w", m.Topic, err)
+		if m.Origin.Client != "" {
+			if err := b.takeValue(m); err != nil {
+				return err
 			}
 		}
 		return b.LastValue(m.Topic).set(m.Payload, m.ContentType, m.Origin)
@@ -95,6 +94,7 @@ func (b *Broker) route(m *Message) (later []*local, err error) {
 	if m.Retain {
 		b.retained.mu.Lock()
 		defer b.retained.mu.Unlock()
+		m.stored = b.index.generation
 		if err := b.retained.store(m); err != nil {
 			b.counters.retainedRefused.Add(1)
 			return nil, err

@@ -8,11 +8,10 @@ import (
 	"github.com/fascia-edge/fascia/topic"
 )
 
-// retained are the retained messages by topic, in memory. Broker.routing
-// guards them together with mu: writers of messages hold the read side and mu,
-// so that storing and sending are one step for a topic.
+// retained are the retained messages by topic, in memory. Publishers hold mu
+// until a message is both stored and handed out, so that these are one step.
 type retained struct {
-	mu          sync.Mutex
+	mu          sync.Mutex // taken with Broker.routing held or free
 	messages    map[string]*Message
 	bytes       int
 	maxMessages int
@@ -24,7 +23,8 @@ func (r *retained) init(limits Limits) {
 	r.maxMessages, r.maxBytes = limits.RetainedMessages, int(limits.RetainedBytes)
 }
 
-// store keeps m for its topic; an empty payload clears it [MQTT-3.3.1-6].
+// store keeps m for its topic; an empty payload clears it [MQTT-3.3.1-6]. mu is
+// held.
 func (r *retained) store(m *Message) error {
 	old := r.messages[m.Topic]
 	if len(m.Payload) == 0 {
@@ -51,23 +51,38 @@ func (r *retained) remove(m *Message) {
 	}
 }
 
-// each calls fn with the messages that a subscription to filter gets.
-func (r *retained) each(filter string, fn func(*Message)) {
+// matching are the messages that a subscription to filter gets.
+func (r *retained) matching(filter string) (list []*Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !strings.ContainsAny(filter, "+#") {
 		if m := r.messages[filter]; m != nil {
-			fn(m)
+			list = append(list, m)
 		}
-		return
+		return list
 	}
 	for name, m := range r.messages {
 		if topic.Match(filter, name) {
-			fn(m)
+			list = append(list, m)
 		}
+	}
+	return list
+}
+
+// give calls fn with m unless it was replaced or stored after that generation
+// of the index.
+func (r *retained) give(m *Message, before uint64, fn func(*Message)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.messages[m.Topic] == m && m.stored < before {
+		fn(m)
 	}
 }
 
 // expire removes what has outlived its expiry.
 func (r *retained) expire(at clock) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, m := range r.messages {
 		if _, alive := m.left(at); !alive {
 			r.remove(m)

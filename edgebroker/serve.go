@@ -89,8 +89,6 @@ func (b *Broker) keepHouse() {
 }
 
 func (b *Broker) expire(at clock) {
-	b.routing.Lock()
 	b.retained.expire(at)
-	b.routing.Unlock()
 	b.expireSessions(at)
 }

@@ -2,7 +2,6 @@ package edgebroker
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +18,10 @@ type session struct {
 	online atomic.Bool // has a connection
 	drops  atomic.Uint64
 
-	owner *conn                    // connection that has claimed it; sessions.mu guards it
-	subs  map[string]*subscription // by filter; Broker.routing guards it
+	owner *conn // connection that has claimed it; sessions.mu guards it
+
+	subs     map[string]*subscription // by filter; Broker.routing guards it
+	subsCost int                      // of subs, see subscriptionCost; Broker.routing guards it
 
 	identity atomic.Pointer[auth.Identity] // of the last connection
 	rights   rights
@@ -36,6 +37,7 @@ type session struct {
 	willAt   clock           // when the will is due while absent
 	waiting  []outgoing      // QoS 1 and 2, not yet sent
 	inflight []outgoing      // sent, in the order of sending [MQTT-4.6.0]
+	owed     int             // of inflight, not yet repeated on this connection
 	ids      map[uint16]bool // packet ids of inflight
 	lastID   uint16
 	bytes    int             // of waiting and inflight
@@ -51,6 +53,7 @@ type outgoing struct {
 	retain   bool
 	repeat   bool // sent before, on another connection
 	released bool // QoS 2: PUBREC came, PUBREL sent
+	owed     bool // to be sent again on this connection
 }
 
 // rights remembers decisions for one policy and identity by topic.
@@ -58,12 +61,8 @@ type rights struct {
 	mu       sync.Mutex
 	policy   *auth.Policy
 	identity *auth.Identity
-	topics   map[string]bool
+	topics   remembered[bool]
 }
-
-// maxRights is how many topics a session's rights remember before they start
-// anew.
-const maxRights = 4096
 
 func newSession(b *Broker, identity *auth.Identity) *session {
 	s := &session{
@@ -83,19 +82,20 @@ func (s *session) mayReceive(name string) bool {
 	r := &s.rights
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.policy != policy || r.identity != identity || len(r.topics) >= maxRights {
-		r.policy, r.identity, r.topics = policy, identity, make(map[string]bool)
+	if r.policy != policy || r.identity != identity {
+		r.policy, r.identity = policy, identity
+		r.topics.clear()
 	}
-	allow, known := r.topics[name]
+	allow, known := r.topics.get(name)
 	if !known {
 		allow = policy.CanReceive(identity, name).Allow
-		r.topics[strings.Clone(name)] = allow
+		r.topics.put(name, allow)
 	}
 	return allow
 }
 
 // deliver takes a message for the client: QoS 0 goes to its socket or is lost,
-// QoS 1 and 2 wait for their turn. The caller holds Broker.routing.
+// QoS 1 and 2 wait for their turn.
 func (s *session) deliver(m *Message, qos byte, retain bool, ids []uint32) {
 	if !s.mayReceive(m.Topic) {
 		return
@@ -125,9 +125,14 @@ func (s *session) pump() {
 	if s.conn == nil {
 		return
 	}
-	for len(s.waiting) > 0 && len(s.inflight) < s.conn.window && s.conn.out.hasRoom() {
+	s.repeat()
+	for len(s.waiting) > 0 && s.owed == 0 && len(s.inflight) < s.conn.window && s.conn.out.hasRoom() {
 		out := s.waiting[0]
 		s.shift()
+		if !s.mayReceive(out.m.Topic) { // no more: its role changed while it waited
+			s.drops.Add(1)
+			continue
+		}
 		out.id = s.nextID()
 		if s.send(&out) {
 			s.ids[out.id] = true
@@ -194,6 +199,9 @@ func (s *session) acknowledged(id uint16) bool {
 		return false
 	}
 	s.bytes -= s.inflight[i].m.size()
+	if s.inflight[i].owed {
+		s.owed--
+	}
 	delete(s.ids, id)
 	if i == 0 {
 		s.inflight[0] = outgoing{}
@@ -212,28 +220,6 @@ func (s *session) find(id uint16) int {
 		return -1
 	}
 	return slices.IndexFunc(s.inflight, func(out outgoing) bool { return out.id == id })
-}
-
-// resend repeats what was under way when the connection ended, in the order of
-// its first sending and before anything new [MQTT-4.4.0-1, 4.6.0-1]. mu is held.
-func (s *session) resend() {
-	for i := range s.inflight {
-		out := &s.inflight[i]
-		if out.released {
-			s.conn.out.ack(typePubrel, out.id, 0, s.conn.version)
-			continue
-		}
-		// A message once sent is sent again even when its life has ended:
-		// the client may have half of the handshake.
-		out.repeat = true
-		left, _ := out.m.left(now())
-		p := publishHeader{out, max(left, 1), s.conn.version}
-		if out.m.expires == 0 {
-			p.left = 0
-		}
-		s.conn.out.publish(&p, p.size())
-		s.b.counters.sent.Add(1)
-	}
 }
 
 // crowded reports whether PublishWait has to wait for this client.

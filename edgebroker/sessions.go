@@ -2,6 +2,8 @@ package edgebroker
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +49,7 @@ func (b *Broker) claim(c *conn, identity *auth.Identity, clean bool) (s *session
 	for {
 		b.sessions.mu.Lock()
 		s = b.sessions.byID[identity.Client]
-		if s != nil && s.identity.Load().Name != identity.Name {
+		if s != nil && !sameOwner(s.identity.Load(), identity) {
 			b.sessions.mu.Unlock()
 			return nil, false, errForeignSession
 		}
@@ -78,6 +80,13 @@ func (b *Broker) claim(c *conn, identity *auth.Identity, clean bool) (s *session
 	return fresh, false, nil
 }
 
+// sameOwner tells whether a session of one identity may go to another.
+// Anonymous clients have proved nothing, so they are told apart by the role of
+// their listener: a web page must not have the queue of a local program.
+func sameOwner(had, asks *auth.Identity) bool {
+	return had.Name == asks.Name && (had.Name != auth.Anonymous || had.Role == asks.Role)
+}
+
 // attach gives a claimed session its connection: from here on messages flow.
 // accept writes the CONNACK, which comes before any of them.
 func (s *session) attach(c *conn, identity *auth.Identity, accept func()) {
@@ -89,7 +98,7 @@ func (s *session) attach(c *conn, identity *auth.Identity, accept func()) {
 	s.remote, s.protocol = c.remote, c.protocol()
 	s.online.Store(true)
 	accept()
-	s.resend()
+	s.owe()
 	s.pump()
 }
 
@@ -132,16 +141,15 @@ func (s *session) detach(c *conn, sendWill bool) {
 func (b *Broker) forget(s *session) {
 	s.mu.Lock()
 	will := s.will
-	s.will = nil
+	s.will, s.waiting, s.inflight = nil, nil, nil // caches of receivers may know the session a while
 	s.mu.Unlock()
 	if will != nil {
 		b.publishWill(s, will) // its session ended before its delay [MQTT-3.1.2-8]
 	}
-	b.routing.Lock()
-	defer b.routing.Unlock()
-	for key := range s.subs {
-		s.removeSubscription(key)
-	}
+	b.routing.RLock()
+	filters := slices.Collect(maps.Keys(s.subs))
+	b.routing.RUnlock()
+	s.removeSubscriptions(filters)
 }
 
 // publishWill sends a will, if the policy of now still allows it.

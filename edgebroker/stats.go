@@ -94,7 +94,9 @@ func (b *Broker) Stats() Stats {
 func (b *Broker) Clients() []ClientInfo {
 	var list []ClientInfo
 	for _, s := range b.sessions.all() {
+		b.routing.RLock()
 		list = append(list, s.info())
+		b.routing.RUnlock()
 	}
 	slices.SortFunc(list, func(a, b ClientInfo) int { return strings.Compare(a.ID, b.ID) })
 	return list

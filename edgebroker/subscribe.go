@@ -41,7 +41,7 @@ func (b *Broker) addLocal(l *local) (snapshot []Message, err error) {
 	b.routing.Lock()
 	defer b.routing.Unlock()
 	b.index.addLocal(l)
-	b.snapshot(l.filter, func(m *Message) {
+	b.giveStored(l.filter, b.index.generation, func() {}, func(m *Message) {
 		stored := *m
 		stored.Retain = true
 		if l.durable != nil {
@@ -59,9 +59,16 @@ func (b *Broker) removeLocal(l *local) {
 	b.index.removeLocal(l)
 }
 
-// snapshot calls fn with every retained message and last known value that a
-// new subscription to filter gets. The caller holds routing for writing.
-func (b *Broker) snapshot(filter string, fn func(*Message)) {
-	b.retained.each(filter, fn)
-	b.values.each(filter, fn)
+// giveStored calls fn with every retained message and last known value that a
+// subscription to filter gets which was added in that generation of the index:
+// all that is older. Each is one step with its publishers; before it comes wait.
+func (b *Broker) giveStored(filter string, added uint64, wait func(), fn func(*Message)) {
+	for _, m := range b.retained.matching(filter) {
+		wait()
+		b.retained.give(m, added, fn)
+	}
+	for _, lv := range b.values.matching(filter) {
+		wait()
+		lv.give(added, fn)
+	}
 }

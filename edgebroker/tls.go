@@ -55,6 +55,16 @@ func newCertificates(cfg *ListenerConfig, log *slog.Logger) (*certificates, erro
 	return c, nil
 }
 
+// CheckFiles reads the certificate, key and CA files that the listener names
+// and reports why they can't be used, nil if they can or there are none.
+func (l *ListenerConfig) CheckFiles() error {
+	if l.TLS == nil {
+		return nil
+	}
+	_, err := newCertificates(l, slog.Default())
+	return err
+}
+
 // load reads the files. A new configuration also drops the session tickets of
 // the old one, so no client resumes with a certificate that is trusted no more.
 func (c *certificates) load() (*tls.Config, error) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -26,12 +27,14 @@ type LastValue struct {
 	payload     []byte // own buffer; empty before the first value
 	contentType string
 	origin      Origin
+	stored      uint64 // generation of the index when it was set
 	generation  uint64 // of the index when receivers were found
 	receivers   []delivery
 }
 
 // values are the last known values by topic.
 type values struct {
+	bytes  atomic.Int64 // of topics and payloads
 	mu     sync.RWMutex
 	topics map[string]*LastValue
 }
@@ -67,6 +70,7 @@ func (b *Broker) LastValue(name string) *LastValue {
 	if lv == nil {
 		name = strings.Clone(name)
 		lv = &LastValue{b: b, topic: name}
+		b.values.bytes.Add(int64(len(name) + messageOverhead))
 		b.values.topics[name] = lv
 	}
 	return lv
@@ -87,7 +91,12 @@ func (lv *LastValue) set(payload []byte, contentType string, origin Origin) erro
 	b := lv.b
 	b.routing.RLock()
 	lv.mu.Lock()
+	had := cap(lv.payload)
 	lv.payload = append(lv.payload[:0], payload...)
+	if grown := cap(lv.payload) - had; grown > 0 {
+		b.values.bytes.Add(int64(grown))
+	}
+	lv.stored = b.index.generation
 	lv.contentType = contentType
 	lv.origin = origin
 	receivers := lv.match(origin.Client)
@@ -119,14 +128,48 @@ func (lv *LastValue) match(origin string) []delivery {
 	return lv.receivers
 }
 
-// admitValue keeps clients from making last values without end: they share
-// the limit of retained messages.
-func (b *Broker) admitValue(name string) error {
-	if !strings.HasPrefix(name, valuePrefix) || b.values.get(name) != nil || b.values.len() < b.cfg.Limits.RetainedMessages {
+// takeValue says whether a client's value may be set: while there is room, and
+// if whoever knows its form takes it.
+func (b *Broker) takeValue(m *Message) error {
+	if err := b.admitValue(m); err != nil {
+		b.counters.retainedRefused.Add(1)
+		return err
+	}
+	if b.provide == nil {
 		return nil
 	}
-	b.counters.retainedRefused.Add(1)
-	return fmt.Errorf("topic %q: %w: want at most %d last values", name, ErrRetainedFull, b.cfg.Limits.RetainedMessages)
+	if err := b.provide(*m); err != nil {
+		b.counters.valuesRefused.Add(1)
+		return fmt.Errorf("topic %q: %w", m.Topic, err)
+	}
+	return nil
+}
+
+// admitValue keeps clients from making last values without end: they have the
+// limits of retained messages. Values of this process count, and are never
+// refused.
+func (b *Broker) admitValue(m *Message) error {
+	limits := &b.cfg.Limits
+	lv, more := b.values.get(m.Topic), len(m.Payload)
+	switch {
+	case lv != nil:
+		more -= lv.room()
+	case b.values.len() >= limits.RetainedMessages:
+		return fmt.Errorf("topic %q: %w: want at most %d last values", m.Topic, ErrRetainedFull, limits.RetainedMessages)
+	default:
+		more += len(m.Topic) + messageOverhead
+	}
+	if more > 0 && b.values.bytes.Load()+int64(more) > int64(limits.RetainedBytes) {
+		return fmt.Errorf("topic %q: %w: want at most %d bytes of last values", m.Topic, ErrRetainedFull, limits.RetainedBytes)
+	}
+	return nil
+}
+
+// room is how long a payload may be without costing more memory.
+func (lv *LastValue) room() int {
+	lv.mu.Lock()
+	defer lv.mu.Unlock()
+	return cap(lv.payload)
 }
 
 func (lv *LastValue) message() *Message {
@@ -139,28 +182,30 @@ func (lv *LastValue) message() *Message {
 	}
 }
 
-// each calls fn with the values that a subscription to filter gets.
-func (v *values) each(filter string, fn func(*Message)) {
+// matching are the topics that a subscription to filter may get a value of.
+func (v *values) matching(filter string) (list []*LastValue) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if !strings.ContainsAny(filter, "+#") {
-		v.topics[filter].give(fn)
-		return
+		if lv := v.topics[filter]; lv != nil {
+			list = append(list, lv)
+		}
+		return list
 	}
 	for name, lv := range v.topics {
 		if topic.Match(filter, name) {
-			lv.give(fn)
+			list = append(list, lv)
 		}
 	}
+	return list
 }
 
-func (lv *LastValue) give(fn func(*Message)) {
-	if lv == nil {
-		return
-	}
+// give calls fn with the value if there is one that was set before that
+// generation of the index.
+func (lv *LastValue) give(before uint64, fn func(*Message)) {
 	lv.mu.Lock()
 	defer lv.mu.Unlock()
-	if len(lv.payload) > 0 {
+	if len(lv.payload) > 0 && lv.stored < before {
 		fn(lv.message())
 	}
 }

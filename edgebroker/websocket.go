@@ -22,7 +22,7 @@ const (
 
 // upgrade answers the HTTP request of a WebSocket client (RFC 6455) and gives
 // the byte stream of MQTT inside it (MQTT 5.0 §6).
-func upgrade(nc net.Conn, origins []string) (net.Conn, error) {
+func upgrade(nc net.Conn, origins []string, secure bool) (net.Conn, error) {
 	limited := &io.LimitedReader{R: nc, N: requestLimit}
 	in := bufio.NewReader(limited)
 	request, err := http.ReadRequest(in)
@@ -43,7 +43,7 @@ func upgrade(nc net.Conn, origins []string) (net.Conn, error) {
 		ReadBufferSize:  readBuffer,
 		WriteBufferSize: readBuffer,
 		Subprotocols:    subprotocols,
-		CheckOrigin:     func(r *http.Request) bool { return originAllowed(r, origins) },
+		CheckOrigin:     func(r *http.Request) bool { return originAllowed(r, origins, secure) },
 	}
 	ws, err := upgrader.Upgrade(response, request, nil)
 	if err != nil {
@@ -58,14 +58,20 @@ var subprotocols = []string{"mqtt", "mqttv3.1"}
 func isMQTT(name string) bool { return slices.Contains(subprotocols, name) }
 
 // originAllowed keeps web pages of elsewhere from reaching a listener through
-// the browser of someone who can. Programs send no Origin.
-func originAllowed(r *http.Request, origins []string) bool {
+// the browser of someone who can. Programs send no Origin. A page of the host
+// that it asks for may, but a name counts only with a certificate: without one
+// its owner can make it lead here, to a loopback address too (DNS rebinding).
+func originAllowed(r *http.Request, origins []string, secure bool) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(origins, origin) {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(u.Host, r.Host)
+	if err != nil || !strings.EqualFold(u.Host, r.Host) {
+		return false
+	}
+	name := u.Hostname()
+	return secure || strings.EqualFold(name, "localhost") || net.ParseIP(name) != nil
 }
 
 // hijack is the http.ResponseWriter of a connection that has no HTTP server.

@@ -90,12 +90,13 @@ func (w *writer) waiting() int {
 
 func (w *writer) hasRoom() bool { return w.waiting() < w.limit }
 
-// waitRoom holds the reader of a client that sends and does not read: answers
-// to what it sends are never dropped, so no more is read.
-func (w *writer) waitRoom() {
+// waitRoom waits until fewer bytes are waiting. It holds the reader of a client
+// that sends and does not read: answers to what it sends are never dropped, so
+// no more is read.
+func (w *writer) waitRoom(below int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.closed && len(w.buf)+w.writing >= w.limit {
+	for !w.closed && len(w.buf)+w.writing >= below {
 		w.room.Wait()
 	}
 }
