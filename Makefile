@@ -56,7 +56,8 @@ fuzz: toolchain ## each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: toolchain ## each benchmark, with its allocations
+bench: build ## figures of the whole program, then each benchmark with its allocations
+	go run ./bench
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: vuln

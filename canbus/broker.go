@@ -23,4 +23,6 @@ type LastValue interface {
 	// Set publishes the value to who listens and keeps a copy for who comes. It
 	// never blocks.
 	Set(payload []byte, contentType string)
+	// Forget makes the topic one that has no value.
+	Forget()
 }

@@ -45,7 +45,7 @@ type counters struct {
 }
 
 // run receives until ctx ends or a log does. src is the source if it is open
-// already. One that fails is opened again.
+// already. One that fails is opened again, unless it is a log.
 func (b *bus) run(ctx context.Context, src source.Source) {
 	for {
 		var err error
@@ -65,7 +65,12 @@ func (b *bus) run(ctx context.Context, src source.Source) {
 			b.health.set(busEnded, "")
 			return
 		}
-		if b.health.set(busDown, err.Error()) {
+		changed := b.health.set(busDown, err.Error())
+		if !b.live {
+			b.log.Error("the bus is down: the log can't be read", "error", err)
+			return // it would be the same again
+		}
+		if changed {
 			b.log.Warn("the bus is down; it is tried again every second", "error", err)
 		}
 		select {
@@ -76,7 +81,8 @@ func (b *bus) run(ctx context.Context, src source.Source) {
 	}
 }
 
-// receive hands on frames until the source ends.
+// receive hands on frames until the source ends, which is no error where a log
+// does.
 func (b *bus) receive(ctx context.Context, src source.Source) error {
 	stop := context.AfterFunc(ctx, func() { _ = src.Close() })
 	defer func() {
@@ -93,7 +99,7 @@ func (b *bus) receive(ctx context.Context, src source.Source) error {
 		b.first.CompareAndSwap(0, now)
 		b.last.Store(now)
 		if err := b.decoder.Load().frame(ctx, &frame, src.Time(), now); err != nil {
-			return nil // ctx ended while a log waited for its readers
+			return err
 		}
 	}
 	return src.Err()
@@ -106,7 +112,10 @@ func (b *bus) status() BusStatus {
 		Name: b.name, Source: b.source, State: state, Reason: reason, Since: since,
 		Frames: c.frames.Load(), Decoded: c.decoded.Load(), Unused: c.unused.Load(),
 		Unknown: c.unknown.Load(), Short: c.short.Load(), Other: c.other.Load(), Invalid: c.invalid.Load(),
-		Seconds: time.Duration(b.last.Load() - b.first.Load()).Seconds(),
+	}
+	// The first frame may come just now: one of the moments is then still 0.
+	if first, last := b.first.Load(), b.last.Load(); first > 0 && last > first {
+		s.Seconds = time.Duration(last - first).Seconds()
 	}
 	f := b.faults.total()
 	s.TornLines, s.ClockJumps, s.BadDatagrams, s.Dropped, s.FirstFault = f.TornLines, f.ClockJumps, f.BadDatagrams, f.Dropped, f.First

@@ -35,7 +35,7 @@ type Buses struct {
 func New(c Config, plan *Plan, options Options) (*Buses, error) {
 	all := &Buses{
 		options: options,
-		outlet:  &outlet{state: options.State, broker: options.Broker, sweeper: newSweeper()},
+		outlet:  newOutlet(options.State, options.Broker),
 	}
 	for _, bc := range c.Buses {
 		spec, err := source.Parse(bc.Source)

@@ -52,9 +52,10 @@ type published struct {
 
 // recorder is a broker that keeps what it is given.
 type recorder struct {
-	mu   sync.Mutex
-	all  []published
-	wake chan struct{}
+	mu      sync.Mutex
+	all     []published
+	wake    chan struct{}
+	refusal error // what PublishWait answers
 }
 
 func newRecorder() *recorder { return &recorder{wake: make(chan struct{}, 1)} }
@@ -77,7 +78,7 @@ func (r *recorder) Publish(topic string, payload []byte, contentType string, ret
 
 func (r *recorder) PublishWait(ctx context.Context, topic string, payload []byte, contentType string) error {
 	r.add(published{topic, string(payload), contentType, false, true})
-	return ctx.Err()
+	return errors.Join(ctx.Err(), r.refusal)
 }
 
 type recorded struct {
@@ -88,6 +89,8 @@ type recorded struct {
 func (v recorded) Set(payload []byte, contentType string) {
 	v.r.add(published{v.topic, string(payload), contentType, true, false})
 }
+
+func (v recorded) Forget() { v.r.add(published{v.topic, "", "forgotten", true, false}) }
 
 // await returns the messages on a topic once there are n.
 func (r *recorder) await(t *testing.T, topic string, n int) []published {
@@ -114,6 +117,8 @@ func (r *recorder) await(t *testing.T, topic string, n int) []published {
 
 // rig is a set of buses on virtual buses of the same names.
 type rig struct {
+	dir     string
+	config  Config
 	broker  *recorder
 	state   *vehicle.State
 	buses   *Buses
@@ -122,36 +127,68 @@ type rig struct {
 
 func newRig(t *testing.T, mappingText string, names ...string) *rig {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{"car.dbc": testDBC, "mapping.yaml": mappingText} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r := &rig{broker: newRecorder(), state: vehicle.NewState(), virtual: map[string]*source.Virtual{}}
-	c := Config{Mapping: []string{"mapping.yaml"}}
+	c := Config{}
 	for _, name := range names {
-		r.virtual[name] = source.NewVirtual()
-		c.Buses = append(c.Buses, BusConfig{Name: name, Source: "virtual://" + name, DBC: []string{"car.dbc"}, Publish: []string{"Body"}})
+		c.Buses = append(c.Buses, BusConfig{Name: name, Source: "virtual://" + name, Publish: []string{"Body"}})
 	}
-	c.Resolve(dir)
+	r := prepare(t, mappingText, "", c)
+	r.start(t)
+	return r
+}
+
+// prepare makes the buses of c without starting them. All have the DBC and the
+// mapping of the test; @DIR@ in a source is the folder they are in, with the log
+// as drive.log and as gone.log.
+func prepare(t *testing.T, mappingText, log string, c Config) *rig {
+	t.Helper()
+	r := &rig{dir: t.TempDir(), broker: newRecorder(), state: vehicle.NewState(), virtual: map[string]*source.Virtual{}}
+	for name, text := range map[string]string{"car.dbc": testDBC, "drive.log": log, "gone.log": log} {
+		r.write(t, name, text)
+	}
+	for i := range c.Buses {
+		b := &c.Buses[i]
+		b.DBC, b.Source = []string{"car.dbc"}, strings.ReplaceAll(b.Source, "@DIR@", r.dir)
+		r.virtual[b.Name] = source.NewVirtual()
+	}
+	c.Mapping = []string{"mapping.yaml"}
+	c.Resolve(r.dir)
+	r.config = c
+	var err error
+	r.buses, err = New(c, r.plan(t, mappingText), Options{Broker: r.broker, State: r.state, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Virtual: r.virtual})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plan compiles the rig's configuration with another mapping.
+func (r *rig) plan(t *testing.T, mappingText string) *Plan {
+	t.Helper()
+	r.write(t, "mapping.yaml", mappingText)
 	doc, err := config.Decode("fascia.yaml", nil, &struct{}{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, _, err := Compile(c, doc, r.state)
+	plan, _, err := Compile(r.config, doc, r.state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.buses, err = New(c, plan, Options{Broker: r.broker, State: r.state, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Virtual: r.virtual})
-	if err != nil {
-		t.Fatal(err)
-	}
+	return plan
+}
+
+func (r *rig) start(t *testing.T) {
+	t.Helper()
 	if err := r.buses.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.buses.Stop)
-	return r
 }
 
 // send puts frames on a bus and waits until the gateway has taken them.
@@ -216,7 +253,7 @@ func TestPayloadsHaveTheirForms(t *testing.T) {
 		TS      time.Time
 		Quality string
 	}
-	if err := json.Unmarshal([]byte(volts.payload), &v); err != nil || v.Value != 369.2 || v.Quality != "" || time.Since(v.TS) > time.Minute || volts.contentType != "application/json" {
+	if err := json.Unmarshal([]byte(volts.payload), &v); err != nil || v.Value != 369.2 || v.Quality != "" || time.Since(v.TS).Abs() > time.Minute || volts.contentType != "application/json" {
 		t.Errorf("got %+v, %v", volts, err)
 	}
 	if !strings.HasSuffix(volts.payload, `Z"}`) || len(volts.payload) != len(`{"value":369.2,"ts":"2026-01-01T00:00:00.000Z"}`) {
@@ -229,7 +266,7 @@ func TestPayloadsHaveTheirForms(t *testing.T) {
 		Value float64
 		Milli int64
 	}
-	if err := cbor.Unmarshal([]byte(amps.payload), &pair); err != nil || pair.Value != -9.9 || time.Since(time.UnixMilli(pair.Milli)) > time.Minute || amps.contentType != "application/cbor" {
+	if err := cbor.Unmarshal([]byte(amps.payload), &pair); err != nil || pair.Value != -9.9 || time.Since(time.UnixMilli(pair.Milli)).Abs() > time.Minute || amps.contentType != "application/cbor" {
 		t.Errorf("got %+v, %+v, %v", amps, pair, err)
 	}
 

@@ -1,6 +1,7 @@
 package canbus
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,7 +70,10 @@ func (b *BusConfig) checkLog(dir string) error {
 	if err != nil || spec.Scheme != source.SchemeReplay {
 		return nil // Validate has told of the error
 	}
-	_, err = os.Stat(inDir(dir, spec.File))
+	info, err := os.Stat(inDir(dir, spec.File))
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: want a recorded log, got a folder, pipe or device", spec.File)
+	}
 	return err
 }
 

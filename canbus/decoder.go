@@ -34,7 +34,8 @@ type output struct {
 }
 
 // frame decodes one frame received at wall and boot, and hands on what it
-// holds. The error is ctx's, which ended while a log waited for its readers.
+// holds. The error is the broker's: it refused a message, or ctx ended while a
+// log waited for its readers.
 func (d *decoder) frame(ctx context.Context, fr *can.Frame, wall, boot int64) error {
 	if fr.Flags&(can.Remote|can.Error) != 0 {
 		d.counts.other.Add(1)
@@ -117,8 +118,10 @@ func frameKey(id uint32, extended bool) uint32 {
 // bind ties a plan to the broker: one decoder a bus, with the bus's counters. It
 // returns what is derived.
 func (p *Plan) bind(buses []*bus, to *outlet) []*derivation {
+	used := map[string]bool{}
 	paths := func(name string, limits mapping.Limits, cbor bool, timeout int64) *path {
-		return newPath(name, limits, cbor, timeout, to)
+		used[name] = true
+		return to.path(name, limits, cbor, timeout)
 	}
 	var derived []*derivation
 	for _, f := range p.formulas {
@@ -150,5 +153,6 @@ func (p *Plan) bind(buses []*bus, to *outlet) []*derivation {
 		}
 		b.decoder.Store(d)
 	}
+	to.keep(used)
 	return derived
 }

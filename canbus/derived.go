@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/fascia-edge/fascia/canbus/mapping"
@@ -43,17 +44,26 @@ type formula struct {
 
 // compileFormulas compiles the expressions and puts them into an order in which
 // each comes after those whose paths it reads.
-func compileFormulas(rules []*mapping.Derived, state *vehicle.State) ([]formula, config.Errors) {
-	var (
-		problems config.Errors
-		ordered  []formula
-		waiting  []formula
-	)
-	for _, rule := range rules {
+// A path that nothing feeds is a doubt, not an error: a client may provide it.
+func compileFormulas(plan *mapping.Plan, state *vehicle.State) (ordered []formula, doubts []config.Problem, problems config.Errors) {
+	fed := map[string]bool{}
+	for _, r := range plan.Rules {
+		fed[r.Path] = true
+	}
+	for _, d := range plan.Derived {
+		fed[d.Path] = true
+	}
+	var waiting []formula
+	for _, rule := range plan.Derived {
 		e, err := state.Compile(rule.Expr)
 		if err != nil {
 			problems = append(problems, rule.Errorf("%v", err))
 			continue
+		}
+		for _, path := range e.Paths() {
+			if strings.HasPrefix(path, "Vehicle.") && !fed[path] {
+				doubts = append(doubts, rule.Errorf("no mapping feeds %s: the value is missing unless a client provides it", path))
+			}
 		}
 		waiting = append(waiting, formula{rule, e})
 	}
@@ -78,7 +88,7 @@ func compileFormulas(rules []*mapping.Derived, state *vehicle.State) ([]formula,
 		}
 		waiting = next
 	}
-	return ordered, problems
+	return ordered, doubts, problems
 }
 
 func reads(e *vehicle.Expression, paths []string) bool {

@@ -69,7 +69,7 @@ func (d *LogDecoder) Decode(log *canlog.Reader, w io.Writer) (LogSummary, error)
 		line, values = d.appendSignals(line, &rec.Frame, values[:0], &sum)
 		line = append(line, '}', '\n')
 		if _, err := out.Write(line); err != nil {
-			return sum, err
+			break // Flush tells it again
 		}
 	}
 	sum.Torn = log.Skipped()

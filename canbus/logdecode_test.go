@@ -49,6 +49,20 @@ func TestDecodedLinesHaveTheirForm(t *testing.T) {
 	}
 }
 
+func TestSummaryTellsEveryOutcome(t *testing.T) {
+	db, _, err := dbc.Parse("car.dbc", []byte(testDBC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := "(1.000000) can0 100#6C0E9DFF\n(1.000000) can0 101#00\n(1.000000) can0 100#00\n(1.000000) can0 100#R\n"
+	d := LogDecoder{Database: db}
+	sum, err := d.Decode(canlog.NewReader(strings.NewReader(log), canlog.Candump), &strings.Builder{})
+	const want = "4 frames: 1 decoded, 1 of unknown id, 1 shorter than their message, 1 remote or error frames"
+	if err != nil || sum.String() != want || sum.Clean() {
+		t.Errorf("got %s, %v, want %s", sum, err, want)
+	}
+}
+
 func TestSummaryTellsTornLines(t *testing.T) {
 	db, _, err := dbc.Parse("car.dbc", []byte(testDBC))
 	if err != nil {

@@ -2,6 +2,7 @@ package canbus
 
 import (
 	"context"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -15,44 +16,89 @@ import (
 type path struct {
 	slot    *vehicle.Slot
 	topic   string
-	cbor    bool
 	broker  Broker
 	last    LastValue
 	sweeper *sweeper
 
 	mu      sync.Mutex // guards the fields below
+	cbor    bool
 	filter  mapping.Filter
 	payload []byte // buffer of the last one
 	held    bool   // by the sweeper
+	gone    bool   // no plan feeds it any more
 }
 
-func newPath(name string, publish mapping.Limits, cbor bool, timeout int64, to *outlet) *path {
-	p := &path{
-		slot:    to.state.Slot(name),
-		topic:   "vss/" + strings.ReplaceAll(name, ".", "/"),
-		cbor:    cbor,
-		broker:  to.broker,
-		sweeper: to.sweeper,
-		filter:  mapping.NewFilter(publish),
-	}
-	p.slot.Expire(time.Duration(timeout))
-	p.last = to.broker.LastValue(p.topic)
-	return p
-}
-
-// outlet is where paths put their values.
+// outlet is where paths put their values. It keeps them from plan to plan: of
+// two paths of one name the older could publish behind the newer.
 type outlet struct {
 	state   *vehicle.State
 	broker  Broker
 	sweeper *sweeper
+	paths   map[string]*path // by VSS path; used while a plan is bound, by one at a time
+}
+
+func newOutlet(state *vehicle.State, broker Broker) *outlet {
+	return &outlet{state: state, broker: broker, sweeper: newSweeper(), paths: map[string]*path{}}
+}
+
+// path returns the path of that name, made if need be, with the rules of a plan.
+func (to *outlet) path(name string, publish mapping.Limits, cbor bool, timeout int64) *path {
+	p := to.paths[name]
+	if p == nil {
+		p = &path{
+			slot:    to.state.Slot(name),
+			topic:   "vss/" + strings.ReplaceAll(name, ".", "/"),
+			broker:  to.broker,
+			sweeper: to.sweeper,
+		}
+		p.last = to.broker.LastValue(p.topic)
+		to.paths[name] = p
+	}
+	p.slot.Expire(time.Duration(timeout))
+	p.use(publish, cbor)
+	return p
+}
+
+// keep forgets the values of the paths that the plan in use no longer feeds: an
+// old speed must not stand there for ever as the last known one.
+func (to *outlet) keep(used map[string]bool) {
+	for name, p := range to.paths {
+		if used[name] {
+			continue
+		}
+		delete(to.paths, name)
+		p.forget()
+	}
+}
+
+// forget ends the path. A frame that is on its way by the old plan sets nothing
+// behind it.
+func (p *path) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+	p.filter = mapping.Filter{} // what it held back does not come out
+	p.slot.Set(vehicle.Value{}, 0, 0)
+	p.last.Forget()
+}
+
+// use takes over new rules. What the old ones hold back comes out before.
+func (p *path) use(publish mapping.Limits, cbor bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release(math.MaxInt64)
+	p.cbor, p.filter = cbor, mapping.NewFilter(publish)
 }
 
 // set takes a new value. wait says that the publisher can wait for its readers;
 // the error is then that ctx ended first.
 func (p *path) set(ctx context.Context, v vehicle.Value, wall, boot int64, wait bool) error {
-	p.slot.Set(v, wall, boot)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.gone {
+		return nil
+	}
+	p.slot.Set(v, wall, boot)
 	emit, recheckAt := p.filter.Pass(boot, v)
 	if recheckAt > 0 && !p.held {
 		p.held = true
@@ -86,14 +132,20 @@ func (p *path) publish(ctx context.Context, v vehicle.Value, wall int64, wait bo
 func (p *path) due(boot int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v, at, emit := p.filter.Due(boot)
-	if emit {
-		// at is by CLOCK_BOOTTIME; the payload says when by the wall clock.
-		wall := time.Now().UnixNano() - (vehicle.BootNow() - at)
-		_ = p.publish(context.Background(), v, wall, false) // fails only when it may wait
-	}
+	p.release(boot)
 	p.held = p.filter.Holds()
 	return !p.held
+}
+
+// release publishes a held value that is due; it is called with mu held.
+func (p *path) release(boot int64) {
+	v, at, emit := p.filter.Due(boot)
+	if !emit {
+		return
+	}
+	// at is by CLOCK_BOOTTIME; the payload says when by the wall clock.
+	wall := time.Now().UnixNano() - (vehicle.BootNow() - at)
+	_ = p.publish(context.Background(), v, wall, false) // fails only when it may wait
 }
 
 // sweepEvery is how late a value that min_interval held back may come out.

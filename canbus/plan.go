@@ -24,8 +24,7 @@ type busPlan struct {
 
 // Compile reads the DBC and mapping files that c names. doc is where c stands:
 // a file that can't be used is reported at the place that names it, what is
-// wrong inside a file at its own place. The error is a config.Errors with all
-// of it.
+// wrong inside a file at its own place. The error is a config.Errors.
 func Compile(c Config, doc *config.Document, state *vehicle.State) (*Plan, []config.Problem, error) {
 	p := &Plan{buses: map[string]*busPlan{}}
 	var (
@@ -33,13 +32,15 @@ func Compile(c Config, doc *config.Document, state *vehicle.State) (*Plan, []con
 		problems  config.Errors
 		databases []mapping.BusDatabase
 		files     []*mapping.File
+		complete  = true // all databases were read
 	)
 	for i, b := range c.Buses {
 		at := []any{"can", "buses", i}
 		if err := b.checkLog(c.dir); err != nil {
 			problems = append(problems, doc.Errorf(append(at[:len(at):len(at)], "source"), "%v", err))
 		}
-		part, more, errs := compileBus(b, at, doc)
+		part, more, read, errs := compileBus(b, at, doc)
+		complete = complete && read
 		warnings, problems = append(warnings, more...), append(problems, errs...)
 		p.buses[b.Name] = part
 		databases = append(databases, mapping.BusDatabase{Bus: b.Name, Database: part.database})
@@ -53,26 +54,27 @@ func Compile(c Config, doc *config.Document, state *vehicle.State) (*Plan, []con
 		files = append(files, f)
 		warnings = append(warnings, f.Warnings()...)
 	}
-	if len(problems) > 0 {
+	if !complete {
 		// Without all databases every signal of a mapping would be unknown.
 		return nil, warnings, problems
 	}
 	compiled, err := mapping.Compile(files, databases)
 	if err != nil {
-		return nil, warnings, err
+		return nil, warnings, append(problems, problemsOf(err, doc, []any{"can", "mapping"})...)
 	}
 	p.mapping = compiled
-	p.formulas, problems = compileFormulas(compiled.Derived, state)
-	if len(problems) > 0 {
+	formulas, doubts, errs := compileFormulas(compiled, state)
+	p.formulas = formulas
+	if problems = append(problems, errs...); len(problems) > 0 {
 		return nil, warnings, problems
 	}
-	return p, warnings, nil
+	return p, append(warnings, doubts...), nil
 }
 
 // compileBus loads and merges a bus's databases and finds the messages to be
 // published whole. The part is usable even with errors, so that all can be
-// found in one go.
-func compileBus(b BusConfig, at []any, doc *config.Document) (part *busPlan, warnings []config.Problem, problems config.Errors) {
+// found in one go; complete tells whether all databases were read.
+func compileBus(b BusConfig, at []any, doc *config.Document) (part *busPlan, warnings []config.Problem, complete bool, problems config.Errors) {
 	var databases []*dbc.Database
 	for i, file := range b.DBC {
 		db, more, err := dbc.Load(file)
@@ -83,6 +85,7 @@ func compileBus(b BusConfig, at []any, doc *config.Document) (part *busPlan, war
 		}
 		databases = append(databases, db)
 	}
+	complete = len(problems) == 0
 	merged, more := dbc.Merge(databases...)
 	warnings = append(warnings, fromDBC(more)...)
 	part = &busPlan{database: merged, publish: map[string]bool{}}
@@ -98,12 +101,12 @@ func compileBus(b BusConfig, at []any, doc *config.Document) (part *busPlan, war
 			continue
 		}
 		part.publish[wanted] = true
-		if len(problems) == 0 && !slices.Contains(names, wanted) {
+		if complete && !slices.Contains(names, wanted) {
 			problems = append(problems, doc.Errorf(append(at[:len(at):len(at)], "publish", i),
 				"no DBC of bus %q has a message %q%s", b.Name, wanted, suggestion(wanted, names)))
 		}
 	}
-	return part, warnings, problems
+	return part, warnings, complete, problems
 }
 
 func suggestion(name string, known []string) string {
@@ -117,7 +120,7 @@ func suggestion(name string, known []string) string {
 // else where the configuration names the file.
 func problemsOf(err error, doc *config.Document, at []any) config.Errors {
 	var inFile config.Errors
-	if errors.As(err, &inFile) {
+	if errors.As(err, &inFile) && (len(inFile) == 0 || inFile[0].Line > 0) {
 		return inFile
 	}
 	var inDBC *dbc.Error

@@ -78,6 +78,8 @@ func readFile(file string) ([]byte, error) {
 		return nil, reason(err)
 	case info.IsDir():
 		return nil, fmt.Errorf("want a file, got a folder")
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("want a regular file, got a pipe or device") // reading it might never end
 	case info.Size() > MaxFile:
 		return nil, fmt.Errorf("%d bytes: want at most %s", info.Size(), Size(MaxFile))
 	}

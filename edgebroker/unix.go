@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -20,6 +21,9 @@ func listenUnix(cfg *ListenerConfig) (net.Listener, error) {
 	mode, err := strconv.ParseUint(cfg.Mode, 8, 32)
 	if err != nil {
 		return nil, fmt.Errorf("mode: want octal permissions such as 0660, got %q", cfg.Mode)
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.Socket), 0o755); err != nil {
+		return nil, err
 	}
 	socket, err := net.Listen("unix", cfg.Socket)
 	if errors.Is(err, syscall.EADDRINUSE) && stale(cfg.Socket) {

@@ -114,6 +114,16 @@ func (lv *LastValue) set(payload []byte, contentType string, origin Origin) erro
 	return nil
 }
 
+// Forget makes the topic one that has no value: a new subscriber gets none until
+// the next Set. It does not block.
+func (lv *LastValue) Forget() {
+	lv.b.routing.RLock()
+	defer lv.b.routing.RUnlock()
+	lv.mu.Lock()
+	defer lv.mu.Unlock()
+	lv.payload = lv.payload[:0] // its memory stays counted, for the next value
+}
+
 // match finds the receivers; for values of this process it does so only after
 // a change of subscriptions.
 func (lv *LastValue) match(origin string) []delivery {

@@ -169,3 +169,23 @@ func BenchmarkLastValueNobodyListens(b *testing.B) {
 		_ = value.Set(payload, "")
 	}
 }
+
+func TestForgottenValueReachesNobody(t *testing.T) {
+	b := start(t, loopback)
+	speed := b.LastValue("vss/Vehicle/Speed")
+	for _, value := range []string{`{"value":1}`, `{"value":2}`} {
+		if err := speed.Set([]byte(value), ""); err != nil {
+			t.Fatal(err)
+		}
+		if value == `{"value":1}` {
+			speed.Forget()
+			cl := connect(t, b, 5, "early")
+			cl.subscribe("vss/#", 1)
+			cl.ping() // nothing comes before its answer
+			cl.goodbye()
+		}
+	}
+	late := connect(t, b, 5, "late")
+	late.subscribe("vss/#", 1)
+	late.expectPublish("vss/Vehicle/Speed", `{"value":2}`)
+}

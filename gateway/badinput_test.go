@@ -80,7 +80,21 @@ func TestMistakesStopTheStart(t *testing.T) {
 		"broken DBC": {map[string]string{"car.dbc": change(goodDBC, "0|16@1+", "0|16@@")},
 			`car.dbc:8:\d+: `},
 		"missing mapping": {map[string]string{"mapping.yaml": ""},
-			`mapping.yaml: .*no such file`},
+			`fascia.yaml:9:13: can.mapping\[0\]: .*mapping.yaml: no such file`},
+		"folder for a log": {map[string]string{"fascia.yaml": change(goodConfig, "drive.log", ".")},
+			`fascia.yaml:7:15: can.buses\[0\].source: .*want a recorded log, got a folder`},
+		"device for a DBC": {map[string]string{"fascia.yaml": change(goodConfig, "[car.dbc]", "[/dev/zero]")},
+			`fascia.yaml:8:13: can.buses\[0\].dbc\[0\]: .*/dev/zero: want a file`},
+		"metrics on no port": {map[string]string{"fascia.yaml": goodConfig + "metrics: {listen: \"127.0.0.1:99999\"}\n"},
+			`fascia.yaml:10:19: metrics.listen: want host:port`},
+		"one address twice": {map[string]string{"fascia.yaml": change(goodConfig, "127.0.0.1:0", "127.0.0.1:1883") + "metrics: {listen: \"127.0.0.1:1883\"}\n"},
+			`fascia.yaml:3:\d+: broker.listeners\[0\].address: 127.0.0.1:1883 is the address of metrics.listen already`},
+		"listener with a role that is none": {map[string]string{"fascia.yaml": change(goodConfig, "auth: [anonymous]", "auth: [anonymous], role: nobody")},
+			`fascia.yaml:3:\d+: broker.listeners\[0\].role: no role "nobody"`},
+		"certificate that is not there": {map[string]string{"fascia.yaml": change(goodConfig, "auth: [anonymous]", "auth: [anonymous], tls: {cert: none.pem, key: none.key}")},
+			`fascia.yaml:3:\d+: broker.listeners\[0\].tls: .*none.pem`},
+		"no data directory": {map[string]string{"fascia.yaml": change(goodConfig, "data_dir: data", "data_dir: \"\"")},
+			`fascia.yaml:1:11: data_dir: want a folder`},
 		"broken mapping": {map[string]string{"mapping.yaml": "signals:\n  - {signal: Motor.Speed, path: [}\n"},
 			`mapping.yaml:2:\d+: `},
 		"missing log": {map[string]string{"drive.log": ""},
@@ -129,6 +143,16 @@ func TestMistakesStopTheStart(t *testing.T) {
 	}
 }
 
+// What is doubtful is told beside what is wrong.
+func TestWarningsAreToldBesideMistakes(t *testing.T) {
+	overlapping := goodDBC + ` SG_ Other : 0|8@1+ (1,0) [0|0] "" ECU` + "\n"
+	file := write(t, map[string]string{"car.dbc": overlapping, "mapping.yaml": change(goodMapping, "Motor.Speed", "Motor.Spede")})
+	warnings, err := Check(file)
+	if err == nil || len(warnings) == 0 || !strings.Contains(warnings[0].Error(), "car.dbc:") {
+		t.Errorf("got %v beside %v, want the signals that overlap", warnings, err)
+	}
+}
+
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
 	file := write(t, map[string]string{
 		"fascia.yaml": change(change(goodConfig, "auth: [anonymous]", "auth: [anon]"), "source:", "sorce:"),
@@ -158,6 +182,15 @@ func running(t *testing.T, file string) *Gateway {
 		}
 	})
 	return g
+}
+
+func awaitReady(t *testing.T, g *Gateway) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !g.Ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the gateway is not ready after 20 s")
+		}
+	}
 }
 
 // A log that is torn, or whose clock jumps back, is used as far as it goes; what
@@ -203,15 +236,31 @@ func TestDataDirectoryThatCannotBeMadeStopsTheStart(t *testing.T) {
 
 func TestSecondGatewayOnTheSameDataIsRefused(t *testing.T) {
 	file := write(t, nil)
-	first := running(t, file)
-	for deadline := time.Now().Add(20 * time.Second); !first.Ready() && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	awaitReady(t, running(t, file))
 	second, err := New(file, Options{Stderr: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "in use by another gateway (pid ") {
 		t.Errorf("got %v, want who holds the data directory", err)
+	}
+}
+
+// What can't be an error is said all the same: an expression over a path that
+// nothing feeds never has a value, and without a listener nobody can connect.
+func TestDoubtsAreWarnings(t *testing.T) {
+	file := write(t, map[string]string{
+		"mapping.yaml": goodMapping + "derived:\n  - {path: Vehicle.IsMoving, expr: \"Vehicle.Spede > 3\"}\n",
+		"fascia.yaml":  change(goodConfig, `listeners: [{name: local, address: "127.0.0.1:0", auth: [anonymous]}]`, "sys_interval: 1s"),
+	})
+	warnings, err := Check(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(problemTexts(warnings), "\n")
+	for _, want := range []string{"mapping.yaml:4:36: derived[0].expr: no mapping feeds Vehicle.Spede", "broker: no listeners"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got %s\nwant %s", text, want)
+		}
 	}
 }

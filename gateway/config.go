@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"fmt"
+	"net"
 	"path/filepath"
+	"strconv"
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/canbus"
@@ -32,6 +35,45 @@ type Config struct {
 	Auth auth.Config `yaml:"auth"`
 	// Metrics and health over HTTP.
 	Metrics MetricsConfig `yaml:"metrics"`
+}
+
+// Validate checks what no room sees alone: roles that listeners name, addresses
+// that are taken twice, and a gateway that nobody can reach.
+func (c *Config) Validate(r *config.Reporter) {
+	if c.DataDir == "" {
+		r.At("data_dir").Errorf("want a folder, such as /var/lib/fascia")
+	}
+	policy := auth.New(c.Auth)
+	taken := map[string]string{}
+	if c.Metrics.Listen != "" {
+		taken[c.Metrics.Listen] = "metrics.listen"
+	}
+	for i, l := range c.Broker.Listeners {
+		if l.Role != "" && !policy.HasRole(l.Role) {
+			r.At("broker", "listeners", i, "role").Errorf("no role %q: want one of auth.roles or a built-in role", l.Role)
+		}
+		if _, port, err := net.SplitHostPort(l.Address); err != nil || port == "0" {
+			continue // none, or any free one
+		}
+		if other, twice := taken[l.Address]; twice {
+			r.At("broker", "listeners", i, "address").Errorf("%s is the address of %s already", l.Address, other)
+		}
+		taken[l.Address] = fmt.Sprintf("listener %q", l.Name)
+	}
+	if len(c.Broker.Listeners) == 0 {
+		r.At("broker").Warnf("no listeners: no client can connect")
+	}
+}
+
+// Validate checks the address.
+func (c *MetricsConfig) Validate(r *config.Reporter) {
+	if c.Listen == "" {
+		return
+	}
+	_, port, err := net.SplitHostPort(c.Listen)
+	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
+		r.At("listen").Errorf("want host:port such as 127.0.0.1:9464, got %q", c.Listen)
+	}
 }
 
 // VehicleConfig names the vehicle.

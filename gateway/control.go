@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -34,9 +35,13 @@ func listenControl(path string, handler http.Handler) (*controlServer, error) {
 	}
 	ln, err := net.Listen("unix", path)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		if conn, dialErr := net.Dial("unix", path); dialErr == nil {
+		conn, dialErr := net.Dial("unix", path)
+		if dialErr == nil {
 			_ = conn.Close()
 			return nil, fmt.Errorf("control socket %s: another gateway answers on it", path)
+		}
+		if info, statErr := os.Lstat(path); statErr == nil && info.Mode()&fs.ModeSocket == 0 || !errors.Is(dialErr, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("control socket %s: the path is taken, and not by a socket that a gateway left behind", path)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("control socket: %w", err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,41 +109,48 @@ func (g *Gateway) load(before *Config) (*loaded, error) {
 }
 
 // compile builds what the configuration's files give, and collects all that is
-// wrong with them.
+// wrong with them. With an error the warnings alone are of use.
 func compile(c *Config, doc *config.Document, state *vehicle.State) (*loaded, error) {
-	l := &loaded{config: c, warnings: doc.Warnings()}
-	l.policy = auth.New(c.Auth)
-	plan, warnings, err := canbus.Compile(c.CAN, doc, state)
-	if err != nil {
-		return nil, err
+	l := &loaded{config: c, warnings: doc.Warnings(), policy: auth.New(c.Auth)}
+	var problems config.Errors
+	for i := range c.Broker.Listeners {
+		if err := c.Broker.Listeners[i].CheckFiles(); err != nil {
+			problems = append(problems, doc.Errorf([]any{"broker", "listeners", i, "tls"}, "%v", err))
+		}
 	}
+	plan, warnings, err := canbus.Compile(c.CAN, doc, state)
 	l.plan = plan
 	l.warnings = append(l.warnings, warnings...)
-	return l, nil
+	var inCAN config.Errors
+	if errors.As(err, &inCAN) {
+		problems = append(problems, inCAN...)
+	}
+	if len(problems) > 0 {
+		return l, problems
+	}
+	return l, err
 }
 
 // Check reads a configuration and everything it names, as New does, and returns
-// its warnings.
+// its warnings, beside an error too.
 func Check(file string) ([]config.Problem, error) {
 	c, doc, err := Load(file)
 	if err != nil {
 		return doc.Warnings(), err
 	}
 	l, err := compile(c, doc, vehicle.NewState())
-	if err != nil {
-		return doc.Warnings(), err
-	}
-	return l.warnings, nil
+	return l.warnings, err
 }
 
-// Run starts everything, serves until ctx ends, and stops everything in the
-// reverse order, within stop_timeout. It returns nil after an orderly stop. A
-// start that fails leaves nothing behind.
-func (g *Gateway) Run(ctx context.Context) (err error) {
+// Run starts everything, serves until ctx ends, and stops everything within
+// stop_timeout: the buses, then the broker, then what others rely on meanwhile.
+// It returns nil after an orderly stop. A start that fails leaves nothing behind.
+func (g *Gateway) Run(ctx context.Context) error {
+	c := g.Config() // a reload changes nothing of what is used here
 	var stops []func(context.Context)
 	defer func() {
 		g.ready.Store(false)
-		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(g.config.StopTimeout))
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.StopTimeout))
 		defer cancel()
 		for i := len(stops) - 1; i >= 0; i-- {
 			stops[i](stopCtx)
@@ -159,25 +167,28 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 			g.log.Warn("the broker was stopped before all clients were served", "error", err)
 		}
 	})
-	dir, err := store.OpenDir(g.config.DataDir)
+	// Until the last client is served the data stay locked, and /readyz and
+	// `status` answer.
+	afterBroker := func(stop func(context.Context)) { stops = slices.Insert(stops, len(stops)-1, stop) }
+	dir, err := store.OpenDir(c.DataDir)
 	if err != nil {
 		return err
 	}
-	stops = append(stops, func(context.Context) { _ = dir.Close() })
-	if listen := g.config.Metrics.Listen; listen != "" {
+	afterBroker(func(context.Context) { _ = dir.Close() })
+	if listen := c.Metrics.Listen; listen != "" {
 		metrics, err := listenMetrics(listen, g)
 		if err != nil {
 			return explainBind(err)
 		}
 		metrics.start()
-		stops = append(stops, metrics.stop)
+		afterBroker(metrics.stop)
 	}
-	control, err := listenControl(g.config.Control.Socket, g.controlHandler())
+	control, err := listenControl(c.Control.Socket, g.controlHandler())
 	if err != nil {
 		return err
 	}
 	control.start()
-	stops = append(stops, control.stop)
+	afterBroker(control.stop)
 
 	g.broker.Serve()
 	if err := g.buses.Start(ctx); err != nil {
@@ -201,6 +212,9 @@ func (g *Gateway) Config() *Config {
 	defer g.mu.Unlock()
 	return g.config
 }
+
+// Clients is how many MQTT clients are connected.
+func (g *Gateway) Clients() int { return g.broker.Stats().Clients }
 
 // Ready reports whether everything has started.
 func (g *Gateway) Ready() bool { return g.ready.Load() }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +22,12 @@ func (g *Gateway) provide(m edgebroker.Message) error {
 	if err != nil {
 		return err
 	}
-	path := strings.ReplaceAll(strings.TrimPrefix(m.Topic, "vss/"), "/", ".")
+	name := strings.TrimPrefix(m.Topic, "vss/")
+	if strings.Contains(name, ".") {
+		// As a path it would lie deeper than the level that was granted.
+		return fmt.Errorf("topic %.100q: want a VSS path with slashes, without dots", m.Topic)
+	}
+	path := strings.ReplaceAll(name, "/", ".")
 	wall, boot := time.Now().UnixNano(), vehicle.BootNow()
 	g.state.Slot(path).Set(v, wall, boot)
 	g.buses.Changed(path, wall, boot)
@@ -31,18 +37,16 @@ func (g *Gateway) provide(m edgebroker.Message) error {
 // parseProvided reads {"value":…,"ts":"…"}, the form that every subscriber of
 // vss/# expects.
 func parseProvided(payload []byte) (vehicle.Value, error) {
-	var form struct {
-		Value json.RawMessage `json:"value"`
-		TS    *time.Time      `json:"ts"`
-	}
+	var form map[string]json.RawMessage // a struct's keys would fit in any case
+	var ts *time.Time
 	decoder := json.NewDecoder(bytes.NewReader(payload))
-	if err := decoder.Decode(&form); err != nil || form.Value == nil || form.TS == nil {
+	if err := decoder.Decode(&form); err != nil || form["value"] == nil || json.Unmarshal(form["ts"], &ts) != nil || ts == nil {
 		return vehicle.Value{}, fmt.Errorf(`payload %.60q: want {"value":…,"ts":"2006-01-02T15:04:05.000Z"}`, payload)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
 		return vehicle.Value{}, fmt.Errorf("payload %.60q: want one JSON object and nothing behind it", payload)
 	}
-	return parseScalar(form.Value)
+	return parseScalar(form["value"])
 }
 
 func parseScalar(text []byte) (vehicle.Value, error) {
@@ -62,6 +66,9 @@ func parseScalar(text []byte) (vehicle.Value, error) {
 	case json.Number:
 		if i, err := x.Int64(); err == nil {
 			return vehicle.Int(i), nil
+		}
+		if u, err := strconv.ParseUint(x.String(), 10, 64); err == nil {
+			return vehicle.Uint(u), nil
 		}
 		f, err := x.Float64()
 		if err != nil {

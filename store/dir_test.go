@@ -85,6 +85,7 @@ func TestDirRefusesFormats(t *testing.T) {
 		"newer":   {strconv.Itoa(FormatVersion + 1), "format version 2", ErrNewer},
 		"garbage": {"x", "want a format version", nil},
 		"empty":   {"", "want a format version", nil},
+		"zero":    {"0", "want a format version", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := t.TempDir()
@@ -95,7 +96,56 @@ func TestDirRefusesFormats(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
+			// Nothing is left locked for who mends it.
+			if err := os.Remove(filepath.Join(path, formatFile)); err != nil {
+				t.Fatal(err)
+			}
+			d, err := OpenDir(path)
+			if err != nil {
+				t.Fatalf("mended: %v", err)
+			}
+			_ = d.Close()
 		})
+	}
+}
+
+func TestNewDirIsPrivateAndCarriesItsFormat(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	for _, time := range []string{"first", "second"} {
+		d, err := OpenDir(path)
+		if err != nil {
+			t.Fatalf("%s time: %v", time, err)
+		}
+		if d.Path() != path {
+			t.Errorf("got %s, want %s", d.Path(), path)
+		}
+		_ = d.Close()
+		if text, err := os.ReadFile(filepath.Join(path, formatFile)); string(text) != "1\n" {
+			t.Errorf("%s time: format %q, %v, want 1", time, text, err)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("got %v, %v, want a folder for its owner only", info, err)
+	}
+	left, err := filepath.Glob(filepath.Join(path, "*.new"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Of a longer pid that held it before nothing may be left behind the new one.
+func TestLockNamesItsHolderAlone(t *testing.T) {
+	path := t.TempDir()
+	if err := os.WriteFile(filepath.Join(path, lockFile), []byte("123456789012\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := OpenDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := OpenDir(path); err == nil || !strings.Contains(err.Error(), "(pid "+strconv.Itoa(os.Getpid())+")") {
+		t.Errorf("got %v, want the pid %d alone", err, os.Getpid())
 	}
 }
 

@@ -3,7 +3,6 @@ package vehicle
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -113,9 +112,6 @@ func valueOf(x any) (Value, error) {
 	case uint64:
 		return Uint(x), nil
 	case float64:
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return Invalid(), nil
-		}
 		return Float(x), nil
 	case string:
 		return String(x), nil

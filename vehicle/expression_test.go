@@ -2,6 +2,7 @@ package vehicle
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,54 @@ func TestValuesOlderThanTheirTimeoutAreMissing(t *testing.T) {
 	}
 	if r := slot.Last(); r.Value != Float(10) {
 		t.Errorf("the last value itself went: %v", r.Value)
+	}
+}
+
+func TestResultsHaveTheirKind(t *testing.T) {
+	s := NewState()
+	set(s, "Vehicle.Gear", Int(3))
+	set(s, "Vehicle.Speed", Float(1.5))
+	set(s, "Vehicle.Count", Uint(math.MaxUint64))
+	for source, want := range map[string]Value{
+		"Vehicle.Gear":                 Int(3),
+		"Vehicle.Gear + 1":             Int(4),
+		"Vehicle.Speed * 2":            Float(3),
+		"Vehicle.Count":                Uint(math.MaxUint64),
+		"Vehicle.Speed > 1":            Bool(true),
+		`Vehicle.Gear > 2 ? "D" : "P"`: String("D"),
+		"Vehicle.Speed / 0":            Invalid(),
+	} {
+		e, err := s.Compile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := e.Eval(BootNow()); err != nil || got != want {
+			t.Errorf("%s: got %s %v, %v, want %s %v", source, got.Kind(), got, err, want.Kind(), want)
+		}
+	}
+	list, err := s.Compile("[Vehicle.Gear]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := list.Eval(BootNow()); err == nil {
+		t.Errorf("a list: got %v, want an error", got)
+	}
+}
+
+func TestStateForgetsValuesOlderThanTheirTimeout(t *testing.T) {
+	s := NewState()
+	slot := s.Slot("Vehicle.Speed")
+	slot.Expire(time.Minute)
+	slot.Set(Float(10), 0, BootNow())
+	if r, ok := s.Get("Vehicle.Speed"); !ok || r.Value != Float(10) {
+		t.Errorf("now: got %v, %t", r, ok)
+	}
+	slot.Set(Float(10), 0, BootNow()-int64(time.Hour))
+	if _, ok := s.Get("Vehicle.Speed"); ok {
+		t.Error("a value of an hour ago counts, though its timeout is a minute")
+	}
+	if _, ok := s.Get("Vehicle.Unseen"); ok {
+		t.Error("a path that was never seen has a value")
 	}
 }
 

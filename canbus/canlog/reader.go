@@ -269,8 +269,15 @@ func (rd *Reader) skip(why error) {
 	}
 }
 
+// atEnd tells the end of a log from a failure to read it. A compressed log that
+// was cut off ends where it was cut: it is used as far as it goes.
 func (rd *Reader) atEnd(err error) error {
-	if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if rd.frames > 0 && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum)) {
+		rd.line++
+		rd.skip(errors.New("the compressed log is cut off or damaged here"))
+		return io.EOF
+	}
+	if !errors.Is(err, io.EOF) {
 		return fmt.Errorf("line %d: %w", rd.line+1, err)
 	}
 	if rd.frames > 0 {

@@ -20,6 +20,13 @@ const independent = 0xC0000000
 // Load reads a DBC file. The error is the operating system's for a file that
 // can't be read, and an *Error with its place for one that is no DBC.
 func Load(file string) (*Database, []Warning, error) {
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: want a file, got a folder, pipe or device", file)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("dbc: %w", err)
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("dbc: %w", err)

@@ -114,26 +114,35 @@ const (
 func Open(spec Spec, o Options) (Source, error) {
 	switch spec.Scheme {
 	case SchemeReplay:
-		return OpenReplay(spec.in(o.Dir))
+		return orNil[Source](OpenReplay(spec.in(o.Dir)))
 	case SchemeUDP:
-		return openUDP(spec)
+		return orNil[Source](openUDP(spec))
 	case SchemeSocketCAN:
-		return openSocketCAN(spec.Name)
+		return orNil[Source](openSocketCAN(spec.Name))
 	case SchemeVirtual:
-		return spec.attach(o)
+		return orNil[Source](spec.attach(o))
 	}
 	return nil, fmt.Errorf("source: unknown scheme %q", spec.Scheme)
+}
+
+// orNil makes an interface of what was opened, nil with an error: a nil pointer
+// in an interface would not compare equal to nil.
+func orNil[I any, T any](opened T, err error) (none I, _ error) {
+	if err != nil {
+		return none, err
+	}
+	return any(opened).(I), nil
 }
 
 // OpenSink opens a bus for sending; a replay is none.
 func OpenSink(spec Spec, o Options) (Sink, error) {
 	switch spec.Scheme {
 	case SchemeUDP:
-		return openUDPSink(spec)
+		return orNil[Sink](openUDPSink(spec))
 	case SchemeSocketCAN:
-		return openSocketCAN(spec.Name)
+		return orNil[Sink](openSocketCAN(spec.Name))
 	case SchemeVirtual:
-		return spec.attach(o)
+		return orNil[Sink](spec.attach(o))
 	}
 	return nil, fmt.Errorf("a %s bus takes no frames: want udp://…, socketcan://… or virtual://…", spec.Scheme)
 }
@@ -263,7 +272,7 @@ func (s Spec) in(dir string) Spec {
 func (s Spec) attach(o Options) (*Node, error) {
 	bus, ok := o.Virtual[s.Name]
 	if !ok {
-		return nil, fmt.Errorf("virtual bus %q: there is none of that name in this process", s.Name)
+		return nil, fmt.Errorf("virtual bus %q: there is none of that name in this process (fascia demo has demo); want socketcan://, udp:// or replay://", s.Name)
 	}
 	return bus.Attach(), nil
 }

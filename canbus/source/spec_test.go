@@ -122,3 +122,21 @@ func TestOpenNamesTheBusThatIsMissing(t *testing.T) {
 		t.Errorf("got %v, want a replay refused as a sink", err)
 	}
 }
+
+// A bus that can't be opened is no bus: a caller compares it with nil.
+func TestWhatCannotBeOpenedIsNil(t *testing.T) {
+	for _, url := range []string{
+		"socketcan://nosuchcan0", "udp://239.64.142.206:20000?interface=nosuch0", "replay://no-such.log", "virtual://none",
+	} {
+		spec, err := Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if src, err := Open(spec, Options{}); err == nil || src != nil {
+			t.Errorf("open %s: got %v, %v, want nil and an error", url, src, err)
+		}
+		if sink, err := OpenSink(spec, Options{}); err == nil || sink != nil {
+			t.Errorf("open the sink %s: got %v, %v, want nil and an error", url, sink, err)
+		}
+	}
+}

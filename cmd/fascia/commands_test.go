@@ -44,6 +44,9 @@ func TestExitCodes(t *testing.T) {
 		"missing argument":     {[]string{"sub"}, 2, "requires at least 1 arg"},
 		"missing flag":         {[]string{"run"}, 2, "-c FILE"},
 		"bad QoS":              {[]string{"pub", "-q", "3", "a", "b"}, 2, "want 0, 1 or 2"},
+		"bad count":            {[]string{"sub", "-C", "-1", "a"}, 2, "--count -1: want 0 or more"},
+		"bad property":         {[]string{"pub", "--property", "who", "a", "b"}, 2, "want NAME=VALUE"},
+		"message and lines":    {[]string{"pub", "--lines", "a", "b"}, 2, "leave MESSAGE out"},
 		"wildcard publish":     {[]string{"pub", "a/#", "b"}, 2, "one topic"},
 		"unknown URL scheme":   {[]string{"sub", "--url", "http://127.0.0.1", "#"}, 2, "want mqtt://"},
 		"replay without bus":   {[]string{"can", "replay", "x.log"}, 2, "--to"},
@@ -175,8 +178,12 @@ func TestSecondGatewayIsToldWhoHoldsThePort(t *testing.T) {
 
 func TestDemoGreetsAndDrives(t *testing.T) {
 	dir := t.TempDir()
-	p := launch(t, dir, filepath.Join(dir, "fascia.sock"), "demo", "--dir", dir,
-		"--port", freePort(t), "--websocket-port", freePort(t), "--metrics-port", freePort(t))
+	ports := map[string]string{"--port": freePort(t), "--websocket-port": freePort(t), "--metrics-port": freePort(t)}
+	args := []string{"demo", "--dir", dir}
+	for flag, port := range ports {
+		args = append(args, flag, port)
+	}
+	p := launch(t, dir, filepath.Join(dir, "fascia.sock"), args...)
 	s := p.await("driving", func(s gateway.Status) bool { return s.Ready && s.Values > 30 })
 	if s.Buses[0].Unknown+s.Buses[0].Short+s.Buses[0].Invalid+s.Buses[0].Dropped > 0 {
 		t.Errorf("the demo's own frames are not understood: %+v", s.Buses[0])
@@ -196,6 +203,14 @@ func TestDemoGreetsAndDrives(t *testing.T) {
 	r := run(t, append(command, "-C", "20", "-W", "10s")...)
 	if r.code != 0 || strings.Count(r.stdout, "vss/Vehicle/") != 20 {
 		t.Errorf("%v: exit code %d: %s%s", command, r.code, r.stdout, r.stderr)
+	}
+	for flag, port := range ports {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil || !strings.Contains(p.log.String(), "127.0.0.1:"+port) {
+			t.Errorf("%s %s: %v; it said:\n%s", flag, port, err, p.log)
+			continue
+		}
+		_ = conn.Close()
 	}
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM", code)
@@ -244,6 +259,9 @@ func TestReloadTakesMappingsAndRefusesTheRest(t *testing.T) {
 		t.Fatalf("a new mapping was refused: %s", s.Config.LastReload.Error)
 	}
 	await("vss/Vehicle/TripMeterReading")
+	if r := run(t, "sub", "--url", p.url(), "-C", "1", "-W", "1s", "vss/Vehicle/TraveledDistance"); r.stdout != "" {
+		t.Errorf("the path that is fed no more still has a last known value: %s", r.stdout)
+	}
 	if s := reload("mapping.yaml", "TCU2.VS_TCU", "TCU2.VS_TUC"); !strings.Contains(s.Config.LastReload.Error, "VS_TCU") {
 		t.Errorf("a broken mapping: %q, want the nearest name", s.Config.LastReload.Error)
 	}

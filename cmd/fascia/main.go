@@ -49,7 +49,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fascia",
-		Short: "The message gateway of a vehicle: MQTT broker, CAN, cloud",
+		Short: "The message gateway of a vehicle: MQTT broker and CAN",
 		Example: `  fascia demo                      a simulated vehicle on the spot
   fascia run -c fascia.yaml        the gateway
   fascia sub 'vss/#'               watch the vehicle's values`,

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -53,7 +51,8 @@ func (f *mqttFlags) register(c *cobra.Command) {
 
 // connect connects and keeps connected until ctx ends. up is called at every
 // connection, the first included; it must not block. Only when the first
-// connection fails does connect fail; the error says which broker and why.
+// connection fails, or has not come by ctx's deadline, does connect fail; the
+// error says which broker and why.
 func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionManager), received func(*paho.Publish)) (*autopaho.ConnectionManager, error) {
 	broker, err := url.Parse(f.url)
 	if err != nil {
@@ -74,7 +73,7 @@ func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionMan
 		KeepAlive:                     f.keepAlive,
 		CleanStartOnInitialConnection: true,
 		ConnectTimeout:                connectWithin,
-		ReconnectBackoff:              func(int) time.Duration { return reconnectWait },
+		ReconnectBackoff:              backoff,
 		ConnectUsername:               f.user,
 		ConnectPassword:               password,
 		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { up(cm) },
@@ -95,12 +94,18 @@ func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionMan
 		}
 	}
 	switch broker.Scheme {
-	case "mqtt", "mqtts", "tcp", "tls", "ssl":
+	case "mqtt", "tcp":
 		broker.Host = withPort(broker)
+	case "mqtts", "tls", "ssl":
+		broker.Host = withPort(broker)
+		config.AttemptConnection = func(ctx context.Context, c autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+			return dialTLS(ctx, u.Host, c.TlsCfg)
+		}
 	case "ws", "wss":
 		if broker.Path == "" {
 			broker.Path = "/mqtt"
 		}
+		config.WebSocketCfg = &autopaho.WebSocketConfig{Dialer: webSocketDialer}
 	case "unix":
 		config.AttemptConnection = func(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", u.Path)
@@ -118,10 +123,22 @@ func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionMan
 	case err = <-connected:
 	case err = <-failed:
 	}
-	if err != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("%s: %w", broker.Redacted(), plainCause(err))
+	switch {
+	case err == nil, errors.Is(ctx.Err(), context.Canceled): // by the user
+		return cm, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s: no connection in the time given", broker.Redacted())
 	}
-	return cm, nil
+	return nil, fmt.Errorf("%s: %w", broker.Redacted(), plainCause(err))
+}
+
+// backoff is how long to wait before an attempt to connect: the first, 0, goes
+// at once.
+func backoff(attempt int) time.Duration {
+	if attempt == 0 {
+		return 0
+	}
+	return reconnectWait
 }
 
 func withPort(u *url.URL) string {
@@ -150,31 +167,6 @@ func plainCause(err error) error {
 		return network
 	}
 	return err
-}
-
-func (f *mqttFlags) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if f.caFile != "" {
-		pem, err := os.ReadFile(f.caFile)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no certificate in it; want PEM", f.caFile)
-		}
-	}
-	if (f.cert == "") != (f.key == "") {
-		return nil, usagef("--cert and --key go together")
-	}
-	if f.cert != "" {
-		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }
 
 func (f *mqttFlags) password() ([]byte, error) {

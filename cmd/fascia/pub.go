@@ -63,7 +63,15 @@ With QoS 1 or 2 it returns after the broker's acknowledgement; a refusal is an e
 				return err
 			}
 			defer disconnect(cm)
-			return publishAll(ctx, cm, message, payloads)
+			done := make(chan error, 1)
+			go func() { done <- publishAll(ctx, cm, message, payloads) }()
+			select {
+			case err := <-done:
+				return err
+			case <-ctx.Done():
+				// Nothing wakes a read of standard input; it ends with the process.
+				return errors.New("stopped before everything was published")
+			}
 		},
 	}
 	conn.register(c)

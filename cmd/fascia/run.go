@@ -23,11 +23,13 @@ and DBC files again.`,
 		Example: "  fascia run -c /etc/fascia/fascia.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			reloads := catchReloads()
+			defer reloads.stop()
 			g, err := gateway.New(file, gateway.Options{Version: version, Stderr: c.ErrOrStderr()})
 			if err != nil {
 				return explain(err)
 			}
-			return serve(c.Context(), g)
+			return serve(c.Context(), g, reloads)
 		},
 	}
 	configFlag(c, &file)
@@ -47,17 +49,27 @@ func configFlag(c *cobra.Command, file *string) {
 	}
 }
 
-// serve runs the gateway until ctx ends, and reloads it at every SIGHUP.
-func serve(ctx context.Context, g *gateway.Gateway) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	reloaded := make(chan struct{})
+// reloads are the SIGHUPs that ask for one. They are caught from before the
+// gateway is made: one that comes early would end the process.
+type reloads chan os.Signal
+
+func catchReloads() reloads {
+	r := make(reloads, 1)
+	signal.Notify(r, syscall.SIGHUP)
+	return r
+}
+
+func (r reloads) stop() { signal.Stop(r) }
+
+// serve runs the gateway until ctx ends, and reloads it when asked.
+func serve(ctx context.Context, g *gateway.Gateway, asked reloads) error {
 	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
 	go func() {
-		defer close(reloaded)
+		defer close(done)
 		for {
 			select {
-			case <-hangups:
+			case <-asked:
 				_ = g.Reload() // the gateway logs what became of it and `status` shows it
 			case <-ctx.Done():
 				return
@@ -65,9 +77,8 @@ func serve(ctx context.Context, g *gateway.Gateway) error {
 		}
 	}()
 	err := g.Run(ctx)
-	signal.Stop(hangups)
 	cancel()
-	<-reloaded
+	<-done
 	return err
 }
 

@@ -139,8 +139,8 @@ func printStatus(w io.Writer, s gateway.Status, asJSON, watch bool) error {
 	fmt.Fprintf(t, "messages\t%d in, %d out, %d dropped, %d refused\n", s.Messages.In, s.Messages.Out, s.Messages.Dropped, s.Messages.Refused)
 	fmt.Fprintf(t, "values\t%d\n", s.Values)
 	for _, b := range s.Buses {
-		fmt.Fprintf(t, "bus %s\t%s  %d frames: %d decoded, %d unused, %d unknown, %d short%s\n",
-			b.Name, b.State, b.Frames, b.Decoded, b.Unused, b.Unknown, b.Short, trouble(b))
+		fmt.Fprintf(t, "bus %s\t%s  %d frames: %d decoded, %d unused, %d unknown, %d short, %d remote or error%s\n",
+			b.Name, b.State, b.Frames, b.Decoded, b.Unused, b.Unknown, b.Short, b.Other, trouble(b))
 	}
 	if n := len(s.Config.Warnings); n > 0 {
 		fmt.Fprintf(t, "warnings\t%d (fascia check -c %s shows them)\n", n, s.Config.File)
@@ -167,6 +167,9 @@ func trouble(b canbus.BusStatus) string {
 	var text string
 	if b.Reason != "" {
 		text += "\n\t" + b.Reason
+	}
+	if b.Invalid > 0 {
+		text += fmt.Sprintf("\n\t%d invalid values", b.Invalid)
 	}
 	if b.FirstFault != "" {
 		text += fmt.Sprintf("\n\t%d torn lines, %d clock jumps, %d bad datagrams, %d dropped; first: %s",

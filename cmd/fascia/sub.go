@@ -33,6 +33,9 @@ func newSub() *cobra.Command {
 			if qos > 2 {
 				return usagef("--qos %d: want 0, 1 or 2", qos)
 			}
+			if count < 0 {
+				return usagef("--count %d: want 0 or more", count)
+			}
 			ctx, cancel := context.WithCancel(c.Context())
 			defer cancel()
 			if timeout > 0 {
