@@ -47,6 +47,7 @@ func TestExitCodes(t *testing.T) {
 		"bad count":            {[]string{"sub", "-C", "-1", "a"}, 2, "--count -1: want 0 or more"},
 		"bad property":         {[]string{"pub", "--property", "who", "a", "b"}, 2, "want NAME=VALUE"},
 		"message and lines":    {[]string{"pub", "--lines", "a", "b"}, 2, "leave MESSAGE out"},
+		"no filter":            {[]string{"sub", "a/#/b"}, 2, `filter "a/#/b": want levels`},
 		"wildcard publish":     {[]string{"pub", "a/#", "b"}, 2, "one topic"},
 		"unknown URL scheme":   {[]string{"sub", "--url", "http://127.0.0.1", "#"}, 2, "want mqtt://"},
 		"replay without bus":   {[]string{"can", "replay", "x.log"}, 2, "--to"},
@@ -134,8 +135,9 @@ func TestRefusalsReachTheUser(t *testing.T) {
 	if r := run(t, "pub", "--url", p.url(), "-q", "1", "vss/Vehicle/Speed", "1"); r.code != 1 || !strings.Contains(r.stderr, "0x87") {
 		t.Errorf("publishing a value without a grant: exit code %d, %s", r.code, r.stderr)
 	}
-	if r := run(t, "sub", "--url", p.url(), "-W", "10s", "a/#/b"); r.code != 1 || !strings.Contains(r.stderr, "refused") {
-		t.Errorf("an invalid filter: exit code %d, %s", r.code, r.stderr)
+	big := strings.Repeat("x", 300_000)
+	if r := runIn(t, big, "pub", "--url", p.url(), "ivi/big"); r.code != 1 || !strings.Contains(r.stderr, "300000 bytes: the broker takes packets of at most 262144") {
+		t.Errorf("a message over the broker's limit: exit code %d, %s", r.code, r.stderr)
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
@@ -28,6 +30,10 @@ type mqttFlags struct {
 	user, passwordFile string
 	id                 string
 	keepAlive          uint16
+
+	stderr      io.Writer
+	connections int           // made so far; used by the connection's goroutine alone
+	maxPacket   atomic.Uint32 // the largest packet the broker takes, 0 without a limit
 }
 
 func (f *mqttFlags) register(c *cobra.Command) {
@@ -35,6 +41,7 @@ func (f *mqttFlags) register(c *cobra.Command) {
 	if env := os.Getenv("FASCIA_URL"); env != "" {
 		url = env
 	}
+	f.stderr = c.ErrOrStderr()
 	fs := c.Flags()
 	fs.StringVarP(&f.url, "url", "u", url, "broker: mqtt://, mqtts://, ws://, wss://HOST:PORT or unix:///PATH (default from $FASCIA_URL)")
 	fs.StringVar(&f.caFile, "cafile", "", "PEM file of the authorities that the broker's certificate is checked by")
@@ -76,13 +83,29 @@ func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionMan
 		ReconnectBackoff:              backoff,
 		ConnectUsername:               f.user,
 		ConnectPassword:               password,
-		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { up(cm) },
+		OnConnectionUp: func(cm *autopaho.ConnectionManager, answer *paho.Connack) {
+			f.connected(answer)
+			up(cm)
+		},
+		OnConnectionDown: func() bool {
+			if ctx.Err() == nil {
+				fmt.Fprintln(f.stderr, "the connection is lost; trying again every second")
+			}
+			return true
+		},
 		OnConnectError: func(err error) {
 			select {
 			case failed <- err:
 			default:
 			}
 		},
+	}
+	config.OnServerDisconnect = func(d *paho.Disconnect) {
+		text := fmt.Sprintf("the broker closes the connection: reason 0x%02X", d.ReasonCode)
+		if d.ReasonCode == 0x8E {
+			text += fmt.Sprintf(": another client connected with the id %q", config.ClientID)
+		}
+		fmt.Fprintln(f.stderr, text)
 	}
 	config.ClientID = f.id
 	if config.ClientID == "" {
@@ -130,6 +153,18 @@ func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionMan
 		return nil, fmt.Errorf("%s: no connection in the time given", broker.Redacted())
 	}
 	return nil, fmt.Errorf("%s: %w", broker.Redacted(), plainCause(err))
+}
+
+// connected takes over what the broker's CONNACK says, and tells of a connection
+// that is not the first.
+func (f *mqttFlags) connected(answer *paho.Connack) {
+	if f.connections++; f.connections > 1 {
+		fmt.Fprintln(f.stderr, "connected again")
+	}
+	f.maxPacket.Store(0)
+	if p := answer.Properties; p != nil && p.MaximumPacketSize != nil {
+		f.maxPacket.Store(*p.MaximumPacketSize)
+	}
 }
 
 // backoff is how long to wait before an attempt to connect: the first, 0, goes

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/spf13/cobra"
+
+	"github.com/fascia-edge/fascia/topic"
 )
 
 func newPub() *cobra.Command {
@@ -37,7 +40,7 @@ With QoS 1 or 2 it returns after the broker's acknowledgement; a refusal is an e
 			if qos > 2 {
 				return usagef("--qos %d: want 0, 1 or 2", qos)
 			}
-			if strings.ContainsAny(args[0], "+#") {
+			if !topic.ValidName(args[0]) {
 				return usagef("topic %q: a message goes to one topic, without + or #", args[0])
 			}
 			message := &paho.Publish{Topic: args[0], QoS: qos, Retain: retain,
@@ -64,7 +67,7 @@ With QoS 1 or 2 it returns after the broker's acknowledgement; a refusal is an e
 			}
 			defer disconnect(cm)
 			done := make(chan error, 1)
-			go func() { done <- publishAll(ctx, cm, message, payloads) }()
+			go func() { done <- publishAll(ctx, cm, message, payloads, &conn.maxPacket) }()
 			select {
 			case err := <-done:
 				return err
@@ -117,7 +120,7 @@ func payloadsOf(args []string, lines bool, in io.Reader) (func() ([]byte, error)
 	}, nil
 }
 
-func publishAll(ctx context.Context, cm *autopaho.ConnectionManager, message *paho.Publish, next func() ([]byte, error)) error {
+func publishAll(ctx context.Context, cm *autopaho.ConnectionManager, message *paho.Publish, next func() ([]byte, error), maxPacket *atomic.Uint32) error {
 	for {
 		payload, err := next()
 		if errors.Is(err, io.EOF) {
@@ -125,6 +128,10 @@ func publishAll(ctx context.Context, cm *autopaho.ConnectionManager, message *pa
 		}
 		if err != nil {
 			return err
+		}
+		// The broker would close the connection, which says less.
+		if limit := int(maxPacket.Load()); limit > 0 && len(message.Topic)+len(payload) > limit {
+			return fmt.Errorf("%s: a message of %d bytes: the broker takes packets of at most %d", message.Topic, len(payload), limit)
 		}
 		message.Payload = payload
 		answer, err := cm.Publish(ctx, message)

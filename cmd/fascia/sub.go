@@ -12,6 +12,8 @@ import (
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/spf13/cobra"
+
+	"github.com/fascia-edge/fascia/topic"
 )
 
 func newSub() *cobra.Command {
@@ -35,6 +37,11 @@ func newSub() *cobra.Command {
 			}
 			if count < 0 {
 				return usagef("--count %d: want 0 or more", count)
+			}
+			for _, filter := range filters {
+				if !topic.ValidFilter(filter) {
+					return usagef("filter %q: want levels between slashes, + for any one of them, # as the last for all below", filter)
+				}
 			}
 			ctx, cancel := context.WithCancel(c.Context())
 			defer cancel()
