@@ -69,7 +69,7 @@ func (all *Buses) Use(plan *Plan) {
 // else than a bus, at the moment wall and boot.
 func (all *Buses) Changed(path string, wall, boot int64) {
 	for _, d := range dependents(*all.derived.Load(), []string{path}) {
-		_ = d.update(context.Background(), wall, boot, false) // fails only when it may wait
+		d.update(wall, boot)
 	}
 }
 

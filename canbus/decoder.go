@@ -77,13 +77,17 @@ func (d *decoder) setPaths(ctx context.Context, r *route, wall, boot int64) erro
 			if !value.IsValid() {
 				d.counts.invalid.Add(1)
 			}
-			if err := out.path.set(ctx, value, wall, boot, d.wait); err != nil {
+			if !d.wait {
+				out.path.set(value, wall, boot)
+			} else if err := out.path.setWait(ctx, value, wall, boot); err != nil {
 				return err
 			}
 		}
 	}
 	for _, derived := range r.derived {
-		if err := derived.update(ctx, wall, boot, d.wait); err != nil {
+		if !d.wait {
+			derived.update(wall, boot)
+		} else if err := derived.updateWait(ctx, wall, boot); err != nil {
 			return err
 		}
 	}

@@ -23,17 +23,35 @@ type derivation struct {
 
 // update evaluates the expression. While something that it names is missing the
 // path keeps its last value: nothing new is known.
-func (d *derivation) update(ctx context.Context, wall, boot int64, wait bool) error {
+func (d *derivation) update(wall, boot int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if v, ok := d.compute(boot); ok {
+		d.out.set(v, wall, boot)
+	}
+}
+
+// updateWait is update for a source that can wait for its readers, as setWait is
+// set.
+func (d *derivation) updateWait(ctx context.Context, wall, boot int64) error {
+	d.mu.Lock()
+	v, ok := d.compute(boot)
+	d.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return d.out.setWait(ctx, v, wall, boot)
+}
+
+func (d *derivation) compute(boot int64) (vehicle.Value, bool) {
 	v, err := d.expression.Eval(boot)
 	switch {
 	case errors.Is(err, vehicle.ErrMissing):
-		return nil
+		return vehicle.Value{}, false
 	case err != nil:
 		v = vehicle.Invalid() // types that don't go together
 	}
-	return d.out.set(ctx, d.rule.Convert(v), wall, boot, wait)
+	return d.rule.Convert(v), true
 }
 
 // formula is a derivation before it has a way out.

@@ -71,6 +71,9 @@ func (d *LogDecoder) Decode(log *canlog.Reader, w io.Writer) (LogSummary, error)
 		if _, err := out.Write(line); err != nil {
 			break // Flush tells it again
 		}
+		if !log.Buffered() {
+			_ = out.Flush() // a live log: nothing more for now; the next Write tells an error
+		}
 	}
 	sum.Torn = log.Skipped()
 	if err := out.Flush(); err != nil {

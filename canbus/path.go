@@ -3,6 +3,7 @@ package canbus
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -90,13 +91,34 @@ func (p *path) use(publish mapping.Limits, cbor bool) {
 	p.cbor, p.filter = cbor, mapping.NewFilter(publish)
 }
 
-// set takes a new value. wait says that the publisher can wait for its readers;
-// the error is then that ctx ended first.
-func (p *path) set(ctx context.Context, v vehicle.Value, wall, boot int64, wait bool) error {
+// set takes a new value and publishes it if its time has come.
+func (p *path) set(v vehicle.Value, wall, boot int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gone {
+	if p.take(v, wall, boot) {
+		p.publish(v, wall)
+	}
+}
+
+// setWait is set for a source that can wait for its readers; the error is that
+// ctx ended first, or the broker's. It waits without the lock: a reader may be
+// setting what this path is computed from, and would never get to reading.
+func (p *path) setWait(ctx context.Context, v vehicle.Value, wall, boot int64) error {
+	p.mu.Lock()
+	if !p.take(v, wall, boot) {
+		p.mu.Unlock()
 		return nil
+	}
+	contentType := p.render(v, wall)
+	payload := slices.Clone(p.payload)
+	p.mu.Unlock()
+	return p.broker.PublishWait(ctx, p.topic, payload, contentType)
+}
+
+// take makes v the vehicle's value and reports whether to publish it now.
+func (p *path) take(v vehicle.Value, wall, boot int64) bool {
+	if p.gone {
+		return false
 	}
 	p.slot.Set(v, wall, boot)
 	emit, recheckAt := p.filter.Pass(boot, v)
@@ -104,27 +126,24 @@ func (p *path) set(ctx context.Context, v vehicle.Value, wall, boot int64, wait 
 		p.held = true
 		p.sweeper.hold(p)
 	}
-	if !emit {
-		return nil
-	}
-	return p.publish(ctx, v, wall, wait)
+	return emit
 }
 
 // publish is called with mu held, so that values leave in the order in which
 // they came.
-func (p *path) publish(ctx context.Context, v vehicle.Value, wall int64, wait bool) error {
-	contentType := contentTypeJSON
-	if p.cbor {
-		contentType = contentTypeCBOR
-		p.payload = appendValueCBOR(p.payload[:0], v, wall)
-	} else {
-		p.payload = appendValueJSON(p.payload[:0], v, wall)
-	}
-	if wait {
-		return p.broker.PublishWait(ctx, p.topic, p.payload, contentType)
-	}
+func (p *path) publish(v vehicle.Value, wall int64) {
+	contentType := p.render(v, wall)
 	p.last.Set(p.payload, contentType)
-	return nil
+}
+
+// render makes the payload and returns its content type.
+func (p *path) render(v vehicle.Value, wall int64) string {
+	if p.cbor {
+		p.payload = appendValueCBOR(p.payload[:0], v, wall)
+		return contentTypeCBOR
+	}
+	p.payload = appendValueJSON(p.payload[:0], v, wall)
+	return contentTypeJSON
 }
 
 // due publishes a held value if its time has come and reports whether the
@@ -145,7 +164,7 @@ func (p *path) release(boot int64) {
 	}
 	// at is by CLOCK_BOOTTIME; the payload says when by the wall clock.
 	wall := time.Now().UnixNano() - (vehicle.BootNow() - at)
-	_ = p.publish(context.Background(), v, wall, false) // fails only when it may wait
+	p.publish(v, wall)
 }
 
 // sweepEvery is how late a value that min_interval held back may come out.

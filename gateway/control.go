@@ -6,30 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// controlServer is the HTTP API of the command line and the console, on a Unix
-// socket. The kernel tells who is at the other end: root and the gateway's own
-// user may do everything, others nothing.
-type controlServer struct {
-	server *http.Server
-	ln     net.Listener
-	done   chan struct{} // closed when Serve has returned
-}
-
 type peerKey struct{}
 
-// listenControl binds the socket. A socket that a killed gateway left behind is
-// removed; one that somebody answers on is an error.
-func listenControl(path string, handler http.Handler) (*controlServer, error) {
+// listenControl binds the socket of the HTTP API that the command line and the
+// console use. The kernel tells who is at the other end: root and the gateway's
+// own user may do everything, others nothing. A socket that a killed gateway
+// left behind is removed; one that somebody answers on is an error.
+func listenControl(path string, handler http.Handler, log *slog.Logger) (*httpServer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -55,31 +48,11 @@ func listenControl(path string, handler http.Handler) (*controlServer, error) {
 		_ = ln.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	return &controlServer{
-		ln:   ln,
-		done: make(chan struct{}),
-		server: &http.Server{
-			Handler:           requireOwner(handler),
-			ReadHeaderTimeout: 5 * time.Second,
-			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				return context.WithValue(ctx, peerKey{}, peerUID(c))
-			},
-		},
-	}, nil
-}
-
-func (s *controlServer) start() {
-	go func() {
-		defer close(s.done)
-		_ = s.server.Serve(s.ln) // ends with stop, which closes it
-	}()
-}
-
-func (s *controlServer) stop(ctx context.Context) {
-	if s.server.Shutdown(ctx) != nil {
-		_ = s.server.Close() // a request that outlasts the stop is cut
+	s := newHTTPServer(ln, requireOwner(handler), log)
+	s.server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, peerKey{}, peerUID(c))
 	}
-	<-s.done
+	return s, nil
 }
 
 const nobody = -1

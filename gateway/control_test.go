@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -96,19 +97,19 @@ func TestRootAndTheOwnUserControlTheGateway(t *testing.T) {
 
 func TestControlSocketOfAKilledGatewayIsTakenOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run", "fascia.sock")
-	first, err := listenControl(path, http.NotFoundHandler())
+	first, err := listenControl(path, http.NotFoundHandler(), slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("got %v, %v, want a socket for its owner only", info, err)
 	}
-	if _, err := listenControl(path, http.NotFoundHandler()); err == nil || !strings.Contains(err.Error(), "another gateway answers on it") {
+	if _, err := listenControl(path, http.NotFoundHandler(), slog.Default()); err == nil || !strings.Contains(err.Error(), "another gateway answers on it") {
 		t.Errorf("a second gateway: got %v", err)
 	}
 	first.ln.(*net.UnixListener).SetUnlinkOnClose(false) // as after SIGKILL
 	_ = first.ln.Close()
-	again, err := listenControl(path, http.NotFoundHandler())
+	again, err := listenControl(path, http.NotFoundHandler(), slog.Default())
 	if err != nil {
 		t.Fatalf("after the first was killed: %v", err)
 	}
@@ -121,7 +122,7 @@ func TestControlSocketNeverReplacesAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := listenControl(path, http.NotFoundHandler()); err == nil || !strings.Contains(err.Error(), path) {
+	if s, err := listenControl(path, http.NotFoundHandler(), slog.Default()); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v, %v, want an error that names %s", s, err, path)
 	}
 	if text, err := os.ReadFile(path); string(text) != "dear" {

@@ -183,7 +183,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		metrics.start()
 		afterBroker(metrics.stop)
 	}
-	control, err := listenControl(c.Control.Socket, g.controlHandler())
+	control, err := listenControl(c.Control.Socket, g.controlHandler(), g.log)
 	if err != nil {
 		return err
 	}

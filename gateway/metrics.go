@@ -1,25 +1,17 @@
 package gateway
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metricsServer serves /metrics, /healthz and /readyz.
-type metricsServer struct {
-	server *http.Server
-	ln     net.Listener
-	done   chan struct{} // closed when Serve has returned
-}
-
-func listenMetrics(address string, g *Gateway) (*metricsServer, error) {
+// listenMetrics binds the server of /metrics, /healthz and /readyz.
+func listenMetrics(address string, g *Gateway) (*httpServer, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
@@ -41,25 +33,7 @@ func listenMetrics(address string, g *Gateway) (*metricsServer, error) {
 		}
 		_, _ = w.Write([]byte("ready\n"))
 	})
-	return &metricsServer{
-		server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute},
-		ln:     ln,
-		done:   make(chan struct{}),
-	}, nil
-}
-
-func (s *metricsServer) start() {
-	go func() {
-		defer close(s.done)
-		_ = s.server.Serve(s.ln) // ends with stop, which closes it
-	}()
-}
-
-func (s *metricsServer) stop(ctx context.Context) {
-	if s.server.Shutdown(ctx) != nil {
-		_ = s.server.Close() // a scrape that outlasts the stop is cut
-	}
-	<-s.done
+	return newHTTPServer(ln, mux, g.log), nil
 }
 
 // collector reads the rooms' own counters at each scrape: nothing is counted

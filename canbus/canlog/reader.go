@@ -180,6 +180,10 @@ func (rd *Reader) Skipped() uint64 { return rd.skipped }
 // SkippedLines are the first few of the lines that could not be read.
 func (rd *Reader) SkippedLines() []SkippedLine { return rd.kept }
 
+// Buffered reports whether Scan can go on without reading from the log's file or
+// pipe: who hands results on does so before it waits.
+func (rd *Reader) Buffered() bool { return rd.lines.Buffered() > 0 }
+
 // Format is the log's format, Auto as long as no line has told it.
 func (rd *Reader) Format() Format { return rd.format }
 
