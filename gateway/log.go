@@ -3,7 +3,6 @@ package gateway
 import (
 	"io"
 	"log/slog"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +35,7 @@ func setLevel(level *slog.LevelVar, name string) {
 
 // IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := w.(interface{ Fd() uintptr })
 	if !ok {
 		return false
 	}

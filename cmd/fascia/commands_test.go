@@ -173,7 +173,7 @@ func TestSecondGatewayIsToldWhoHoldsThePort(t *testing.T) {
 	first := launch(t, dir, filepath.Join(dir, "fascia.sock"), append([]string{"demo", "--dir", dir}, ports...)...)
 	first.await("ready", func(s gateway.Status) bool { return s.Ready })
 	second := run(t, append([]string{"demo", "--dir", t.TempDir()}, ports...)...)
-	if want := "by fascia (pid "; second.code != 1 || !strings.Contains(second.stderr, want) || !strings.Contains(second.stderr, ports[1]) {
+	if want := "by fascia (pid "; second.code != 1 || !strings.Contains(second.stderr, want) || !strings.Contains(second.stderr, ports[1]) || !strings.Contains(second.stderr, "demo --port 1884") {
 		t.Errorf("exit code %d: %s: want the port %s and %q", second.code, second.stderr, ports[1], want)
 	}
 }

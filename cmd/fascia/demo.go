@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +61,11 @@ at and to change; --reset writes it anew.`,
 			if err != nil {
 				return explain(err)
 			}
-			return runDemo(c.Context(), g, bus, screen, reloads)
+			err = runDemo(c.Context(), g, bus, screen, reloads)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("%w\nStop that, or start this one elsewhere: %s demo --port 1884", err, self())
+			}
+			return err
 		},
 	}
 	fs := c.Flags()

@@ -38,22 +38,26 @@ func newDemoScreen(out, err io.Writer) *demoScreen {
 
 // log is a writer for whole lines of the log, which go above the live line.
 func (s *demoScreen) log() io.Writer {
-	if !s.terminal || !gateway.IsTerminal(s.err) {
+	f, ok := s.err.(*os.File)
+	if !ok || !s.terminal || !gateway.IsTerminal(f) {
 		return s.err
 	}
-	return logAbove{s}
+	return logAbove{f, s}
 }
 
-type logAbove struct{ s *demoScreen }
+type logAbove struct {
+	*os.File // standard error: a terminal
+	s        *demoScreen
+}
 
 func (l logAbove) Write(p []byte) (int, error) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
 	if l.s.line == "" {
-		return l.s.err.Write(p)
+		return l.File.Write(p)
 	}
 	fmt.Fprint(l.s.out, clearLine)
-	n, err := l.s.err.Write(p)
+	n, err := l.File.Write(p)
 	fmt.Fprint(l.s.out, l.s.line)
 	return n, err
 }
