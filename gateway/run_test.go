@@ -214,6 +214,9 @@ func TestHolderOfAPortIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			held, err := net.Listen("tcp", c.held)
 			if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+				if os.Getenv("CI") == "true" {
+					t.Fatalf("this machine has no address %s", c.held)
+				}
 				t.Skipf("this machine has no address %s", c.held)
 			}
 			if err != nil {
