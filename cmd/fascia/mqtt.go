@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/spf13/cobra"
 )
@@ -122,7 +123,12 @@ func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionMan
 	case "mqtts", "tls", "ssl":
 		broker.Host = withPort(broker)
 		config.AttemptConnection = func(ctx context.Context, c autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
-			return dialTLS(ctx, u.Host, c.TlsCfg)
+			conn, err := dialTLS(ctx, u.Host, c.TlsCfg)
+			if err != nil {
+				return nil, err
+			}
+			// A packet goes out in several writes; pings and messages must not mix.
+			return packets.NewThreadSafeConn(conn), nil
 		}
 	case "ws", "wss":
 		if broker.Path == "" {
