@@ -13,6 +13,8 @@ GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 VERSION  = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PREFIX   ?= /usr/local
 FUZZTIME ?= 30s
+KILLS    ?= 300
+CUTS     ?= 20
 COMPOSE  = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
@@ -39,6 +41,11 @@ test: toolchain ## install what tests need, then lint and run them all
 	@if command -v "$$(go env CC)" >/dev/null; then race=-race; \
 	else echo "no C compiler: testing without the race detector"; fi; \
 	go test $$race ./...
+
+.PHONY: soak
+soak: toolchain ## kill the broker KILLS (300) times and cut its power CUTS (20) times, and look for what is lost
+	@.ci/components
+	go test ./soak -v -timeout 0 -args -soak.kills=$(KILLS) -soak.cuts=$(CUTS)
 
 .PHONY: check
 check: lint ## all static checks: go vet, golangci-lint

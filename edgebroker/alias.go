@@ -1,6 +1,6 @@
 package edgebroker
 
-import "strings"
+import "github.com/fascia-edge/fascia/edgebroker/wire"
 
 const (
 	maxAliases   = 64        // Topic Alias Maximum for what clients send
@@ -10,36 +10,34 @@ const (
 // aliases are the topic aliases that one connection has set (MQTT 5.0
 // §3.3.2.3.4).
 type aliases struct {
-	names map[uint16]string
-	bytes int
+	routes map[uint16]*route
+	bytes  int
 }
 
-// resolve is the topic of a PUBLISH, which sets or uses an alias or does
-// without.
-func (a *aliases) resolve(pk *packet) (string, error) {
-	alias := pk.Properties.TopicAlias
-	switch {
-	case !pk.Properties.TopicAliasFlag:
-		return pk.TopicName, nil
-	case alias == 0 || alias > maxAliases:
-		return "", broken(reasonTopicAlias, "topic alias %d: want 1 to %d", alias, maxAliases)
-	case pk.TopicName != "":
-		return pk.TopicName, a.set(alias, pk.TopicName)
+func (a *aliases) get(alias uint16) (*route, error) {
+	if alias > maxAliases {
+		return nil, wire.Break(wire.TopicAliasInvalid, "topic alias %d: want 1 to %d", alias, maxAliases)
 	}
-	name, known := a.names[alias]
+	r, known := a.routes[alias]
 	if !known {
-		return "", broken(reasonProtocolError, "topic alias %d was not set", alias)
+		return nil, wire.Break(wire.ProtocolError, "topic alias %d was not set", alias)
 	}
-	return name, nil
+	return r, nil
 }
 
-func (a *aliases) set(alias uint16, name string) error {
-	if a.bytes += len(name) - len(a.names[alias]); a.bytes > maxAliasText {
-		return broken(reasonQuotaExceeded, "topics of aliases have %d bytes: want at most %d", a.bytes, maxAliasText)
+func (a *aliases) set(alias uint16, r *route) error {
+	if alias > maxAliases {
+		return wire.Break(wire.TopicAliasInvalid, "topic alias %d: want 1 to %d", alias, maxAliases)
 	}
-	if a.names == nil {
-		a.names = make(map[uint16]string)
+	if old := a.routes[alias]; old != nil {
+		a.bytes -= len(old.topic)
 	}
-	a.names[alias] = strings.Clone(name)
+	if a.bytes += len(r.topic); a.bytes > maxAliasText {
+		return wire.Break(wire.QuotaExceeded, "topics of aliases have %d bytes: want at most %d", a.bytes, maxAliasText)
+	}
+	if a.routes == nil {
+		a.routes = make(map[uint16]*route)
+	}
+	a.routes[alias] = r
 	return nil
 }

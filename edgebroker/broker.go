@@ -20,14 +20,20 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/store"
 )
 
 // Options are what the gateway hands in.
 type Options struct {
 	// Policy decides until SetPolicy gives another one. Required.
 	Policy *auth.Policy
+	// Clock says when wall time is to be trusted; nil for the kernel's word.
+	Clock *clock.Clock
 	// Log takes what an operator should know; nil for slog.Default.
 	Log *slog.Logger
 	// Version is told in $SYS/broker/version.
@@ -38,15 +44,18 @@ type Options struct {
 	Provide func(Message) error
 }
 
-// Broker is an MQTT broker. Its life is New, Listen, Serve, Close; publishing
-// and subscribing in the process work from New on. All methods are safe for
+// Broker is an MQTT broker. Its life is New, Listen, Open, Serve, Close;
+// publishing and subscribing in the process work from Open on. All methods are safe for
 // concurrent use.
 type Broker struct {
 	cfg      Config
 	log      *slog.Logger
 	version  string
 	provide  func(Message) error
-	started  clock
+	started  clock.Time
+	clock    *clock.Clock
+	store    *store.Store
+	sync     store.Sync // of all that by_filter doesn't name
 	policy   atomic.Pointer[auth.Policy]
 	counters counters
 
@@ -57,18 +66,19 @@ type Broker struct {
 	retained retained
 	values   values
 
-	sessions sessions
-	room     room // wakes PublishWait
-	durables durables
+	sessions    sessions
+	room        room // wakes PublishWait
+	completions completions
+	durables    durables
 
-	listeners []*listener
+	listeners *listen.Set
 	conns     connections
 
 	stop    context.Context // done when Close begins
 	halt    context.CancelFunc
 	serving sync.Once
 	noise   noise
-	workers sync.WaitGroup // accept loops, connections, durable receivers, housekeeping
+	workers sync.WaitGroup // durable receivers, housekeeping
 }
 
 // New makes a broker of a validated configuration whose paths are resolved. It
@@ -78,23 +88,47 @@ func New(cfg Config, opts Options) (*Broker, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	b := &Broker{cfg: cfg, log: log, version: opts.Version, provide: opts.Provide, started: now()}
+	b := &Broker{
+		cfg:     cfg,
+		log:     log,
+		version: opts.Version,
+		provide: opts.Provide,
+		started: clock.Now(),
+		clock:   opts.Clock,
+		sync:    syncs[cfg.Durability.Sync],
+	}
+	if b.clock == nil {
+		b.clock = clock.New(clock.TrustKernel)
+	}
 	b.policy.Store(opts.Policy)
 	b.stop, b.halt = context.WithCancel(context.Background())
 	b.index.init()
 	b.retained.init(cfg.Limits)
 	b.values.init()
+	b.completions.b = b
 	b.sessions.init()
 	b.durables.init()
 	b.conns.init()
-	for i := range cfg.Listeners {
-		l, err := newListener(b, &cfg.Listeners[i])
-		if err != nil {
-			return nil, err
-		}
-		b.listeners = append(b.listeners, l)
+	var err error
+	b.listeners, err = listen.New(cfg.Listeners, listen.Options{
+		Connections:    cfg.Limits.Connections,
+		ConnectTimeout: time.Duration(cfg.Limits.ConnectTimeout),
+		Log:            log,
+		Warn:           func(text string, args ...any) { b.noise.warn(log, text, args...) },
+	})
+	if err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// Open takes up what the store has of an earlier process, and keeps there from
+// now on what is to outlive this one. It comes once, before Serve and before
+// anything is published or subscribed. The broker does not close the store; it
+// is closed after the broker.
+func (b *Broker) Open(st *store.Store) {
+	b.store = st
+	b.restore()
 }
 
 // SetPolicy makes p decide from now on, for clients that are connected too:

@@ -1,11 +1,9 @@
 package edgebroker
 
 import (
-	"bufio"
-	"bytes"
-	"runtime"
-	"sync/atomic"
 	"testing"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 func TestWhatTheDecoderLetsPassIsRefused(t *testing.T) {
@@ -13,25 +11,25 @@ func TestWhatTheDecoderLetsPassIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		packet string
-		reason byte
+		reason wire.Reason
 	}{
-		{"PUBLISH with an expiry twice", "\x30\x0e\x00\x01a\x0a\x02\x00\x00\x00\x01\x02\x00\x00\x00\x01", reasonProtocolError},
-		{"PUBLISH with a content type twice", "\x30\x0c\x00\x01a\x08\x03\x00\x01x\x03\x00\x01x", reasonProtocolError},
-		{"PUBLISH with payload format 2", "\x30\x06\x00\x01a\x02\x01\x02", reasonProtocolError},
-		{"PUBLISH with a property out of its section", "\x30\x09\x00\x01a\x02\x02\x00\x00\x00\x01", reasonMalformed},
-		{"PUBLISH with properties longer than itself", "\x30\x05\x00\x01a\x05\x01", reasonMalformed},
-		{"PUBLISH with a length of five bytes", "\x30\x09\x00\x01a\x80\x80\x80\x80\x00x", reasonMalformed},
-		{"SUBSCRIBE with reserved options", "\x82\x07\x00\x01\x00\x00\x01a\x40", reasonMalformed},
-		{"SUBSCRIBE with two identifiers", "\x82\x0b\x00\x01\x04\x0b\x01\x0b\x01\x00\x01a\x00", reasonProtocolError},
-		{"SUBSCRIBE cut in its identifier", "\x82\x08\x00\x01\x01\x0b\x00\x01a\x00", reasonMalformed},
-		{"PUBACK with bytes behind its end", "\x40\x05\x00\x01\x00\x00x", reasonMalformed},
-		{"PUBREL with a reason string twice", "\x62\x0c\x00\x01\x00\x08\x1f\x00\x01x\x1f\x00\x01x", reasonProtocolError},
-		{"PINGREQ with a body", "\xc0\x01x", reasonMalformed},
-		{"DISCONNECT with an expiry twice", "\xe0\x0c\x00\x0a\x11\x00\x00\x00\x01\x11\x00\x00\x00\x01", reasonProtocolError},
+		{"PUBLISH with an expiry twice", "\x30\x0e\x00\x01a\x0a\x02\x00\x00\x00\x01\x02\x00\x00\x00\x01", wire.ProtocolError},
+		{"PUBLISH with a content type twice", "\x30\x0c\x00\x01a\x08\x03\x00\x01x\x03\x00\x01x", wire.ProtocolError},
+		{"PUBLISH with payload format 2", "\x30\x06\x00\x01a\x02\x01\x02", wire.ProtocolError},
+		{"PUBLISH with a property out of its section", "\x30\x09\x00\x01a\x02\x02\x00\x00\x00\x01", wire.Malformed},
+		{"PUBLISH with properties longer than itself", "\x30\x05\x00\x01a\x05\x01", wire.Malformed},
+		{"PUBLISH with a length of five bytes", "\x30\x09\x00\x01a\x80\x80\x80\x80\x00x", wire.Malformed},
+		{"SUBSCRIBE with reserved options", "\x82\x07\x00\x01\x00\x00\x01a\x40", wire.Malformed},
+		{"SUBSCRIBE with two identifiers", "\x82\x0b\x00\x01\x04\x0b\x01\x0b\x01\x00\x01a\x00", wire.ProtocolError},
+		{"SUBSCRIBE cut in its identifier", "\x82\x08\x00\x01\x01\x0b\x00\x01a\x00", wire.Malformed},
+		{"PUBACK with bytes behind its end", "\x40\x05\x00\x01\x00\x00x", wire.Malformed},
+		{"PUBREL with a reason string twice", "\x62\x0c\x00\x01\x00\x08\x1f\x00\x01x\x1f\x00\x01x", wire.ProtocolError},
+		{"PINGREQ with a body", "\xc0\x01x", wire.Malformed},
+		{"DISCONNECT with an expiry twice", "\xe0\x0c\x00\x0a\x11\x00\x00\x00\x01\x11\x00\x00\x00\x01", wire.ProtocolError},
 	} {
 		cl := connect(t, b, 5, "c")
 		cl.send([]byte(c.packet)...)
-		if got := cl.expect(typeDisconnect).reasons[0]; got != c.reason {
+		if got := cl.expect(wire.Disconnect).reasons[0]; got != c.reason {
 			t.Errorf("%s: DISCONNECT 0x%02X, want 0x%02X", c.name, got, c.reason)
 		}
 		cl.closed()
@@ -62,32 +60,12 @@ func TestWrongConnectPropertiesAreRefused(t *testing.T) {
 	} {
 		cl := dial(t, b, 5)
 		cl.send([]byte(p)...)
-		if got := cl.expect(typeConnack).reasons[0]; got != reasonMalformed && got != reasonProtocolError {
+		if got := cl.expect(wire.Connack).reasons[0]; got != wire.Malformed && got != wire.ProtocolError {
 			t.Errorf("%s: CONNACK 0x%02X", name, got)
 		}
 		cl.closed()
 	}
 	if n := b.Stats().Sessions; n != 0 {
 		t.Fatalf("%d sessions", n)
-	}
-}
-
-func TestAnnouncedPacketCostsNothingYet(t *testing.T) {
-	announced := []byte{typePublish << 4, 0xFF, 0xFF, 0xFF, 0x7F, 'x'}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if _, _, err := readPacket(bufio.NewReader(bytes.NewReader(announced)), 1<<28+5, new(atomic.Uint64)); err == nil {
-		t.Fatal("a packet cut short was read")
-	}
-	runtime.ReadMemStats(&after)
-	if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
-		t.Fatalf("%d bytes for a packet of which one came", grown)
-	}
-	large := make([]byte, 300_000)
-	large[299_999] = 'z'
-	in := append(appendLength([]byte{typePublish << 4}, len(large)), large...)
-	_, body, err := readPacket(bufio.NewReader(bytes.NewReader(in)), 1<<28, new(atomic.Uint64))
-	if err != nil || !bytes.Equal(body, large) {
-		t.Fatalf("%d bytes of %d: %v", len(body), len(large), err)
 	}
 }

@@ -1,137 +1,170 @@
 package edgebroker
 
 import (
-	"bufio"
+	"context"
 	"errors"
-	"io"
-	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 const (
-	readBuffer = 4096
-	linger     = time.Second // for the last packet to get out when a connection ends
+	linger       = time.Second // for the last packet to get out when a connection ends
+	deadlineStep = time.Second // a read deadline is renewed no more often
 )
 
-// conn is one connection: its goroutine reads and answers, its writer's
-// goroutine writes.
+// conn is one connection: its goroutine reads and answers; see outbox for who
+// writes.
 type conn struct {
 	b        *Broker
-	listener *listener
-	socket   net.Conn
-	cred     auth.Credentials
-	remote   string
-	in       *bufio.Reader
-	out      *writer
+	socket   *listen.Conn
+	in       *input
+	out      *outbox
 	session  atomic.Pointer[session] // set when CONNECT was accepted
 	detached chan struct{}           // closed when it has let go of its session
 
 	// What CONNECT settled; fixed once session is set.
-	origin    Origin // of what it publishes
+	origin    *Origin // of what it publishes
 	version   byte
 	keepAlive time.Duration // longest silence, 0 for any
 	window    int           // QoS 1 and 2 messages under way to the client
 	maxPacket int           // largest packet the client takes
-	will      *Message
-	willDelay clock
-	expiry    clock // of the session; a DISCONNECT may change it
+	will      *will
+	expiry    clock.Time // of the session; a DISCONNECT may change it
 
 	// The reader's own.
-	aliases aliases
-	rights  remembered[auth.Decision] // to publish
-	policy  *auth.Policy              // that rights are of
+	routes   remembered[*route]
+	aliases  aliases
+	message  wire.Message
+	passing  publication
+	forms    forms
+	later    burst // whoever has something to be written
+	routing  bool  // it holds the read side of Broker.routing
+	renewed  time.Time
+	spending spending
+
+	outstanding atomic.Int32  // commitments that are to be answered
+	held        chan struct{} // tells the reader that there are fewer
 
 	endOnce sync.Once
 	ended   atomic.Uint32 // reason with which this side ended it, + 1
 }
 
-func newConn(b *Broker, l *listener, socket net.Conn, cred auth.Credentials) *conn {
-	c := &conn{
-		b:        b,
-		listener: l,
-		socket:   socket,
-		cred:     cred,
-		remote:   remoteName(socket),
-		in:       bufio.NewReaderSize(socket, readBuffer),
-		out:      newWriter(socket, &b.cfg.Limits),
-		detached: make(chan struct{}),
+func newConn(b *Broker, socket *listen.Conn) (*conn, error) {
+	limits := &b.cfg.Limits
+	in, err := newInput(socket, socket.Plain, int(limits.PacketSize))
+	if err != nil {
+		return nil, err
 	}
-	c.out.failed = func() { c.end(reasonUnspecified) }
-	c.out.drained = c.drained
-	return c
-}
-
-// serve runs the connection to its end. A CONNECT must come before the
-// deadline.
-func (c *conn) serve(deadline time.Time) {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.out.run()
-	}()
-	err := c.connect(deadline)
-	if err == nil {
-		err = c.converse()
-		c.b.counters.clients.Add(-1)
-		c.session.Load().detach(c, err != nil)
-	}
-	close(c.detached)
-	c.out.close(c.farewell(err))
-	c.logEnd(err)
-
-	cut := time.AfterFunc(linger, func() { _ = c.socket.Close() })
-	defer cut.Stop()
-	<-written
-	hangUp(c.socket)
-}
-
-// hangUp closes a socket when the other side has read what was said last, a
-// refusing CONNACK, a DISCONNECT or an alert of TLS, within the
-// linger: closing with unread input would reset the connection and lose it.
-func hangUp(socket net.Conn) {
-	if half, ok := socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		if socket.SetReadDeadline(time.Now().Add(linger)) == nil {
-			_, _ = io.Copy(io.Discard, socket)
+	var direct *directWriter
+	if socket.Plain != nil {
+		if direct, err = newDirectWriter(socket.Plain); err != nil {
+			return nil, err
 		}
 	}
-	_ = socket.Close()
+	c := &conn{
+		b:        b,
+		socket:   socket,
+		in:       in,
+		out:      newOutbox(socket, direct, limits, &b.counters.bytesSent),
+		detached: make(chan struct{}),
+		held:     make(chan struct{}, 1),
+	}
+	c.out.failed = func() { c.end(wire.Unspecified) }
+	c.out.drained = c.drained
+	c.out.dropped = c.dropped
+	return c, nil
+}
+
+// serve runs the connection to its end. A CONNECT must come before the socket's
+// deadline.
+func (c *conn) serve() {
+	err := c.connect(c.socket.Deadline)
+	if err == nil {
+		err = c.converse()
+		c.leave()
+		c.later.flush()
+		c.b.counters.clients.Add(-1)
+		c.session.Load().detach(c, err)
+	}
+	close(c.detached)
+	c.logEnd(err)
+	c.out.close(c.farewell(err))
+	cut := time.AfterFunc(linger, func() { _ = c.socket.Close() })
+	c.out.finish()
+	if cut.Stop() {
+		c.socket.HangUp()
+	}
+	c.in.letGo()
 }
 
 // converse handles packets until the connection ends; nil means that the
 // client said goodbye.
 func (c *conn) converse() error {
 	for {
-		c.out.waitRoom(c.out.limit)
-		var deadline time.Time
-		if c.keepAlive > 0 {
-			deadline = time.Now().Add(c.keepAlive)
-		}
-		if err := c.socket.SetReadDeadline(deadline); err != nil {
-			return err
-		}
-		if c.ended.Load() != 0 { // after setting a deadline: end sets its own
-			return errEnded
-		}
-		first, body, err := readPacket(c.in, int(c.b.cfg.Limits.PacketSize), &c.b.counters.bytesReceived)
-		if err != nil {
-			return err
-		}
-		pk, err := decodePacket(first, body, c.version)
-		if err != nil {
-			return err
-		}
-		if err := c.handle(first>>4, pk); err != nil {
-			if errors.Is(err, errGoodbye) {
-				return nil
+		for {
+			first, body, ok, err := c.in.next()
+			if err != nil {
+				return err
 			}
+			if !ok {
+				break
+			}
+			if err := c.handle(first, body); err != nil {
+				if errors.Is(err, errGoodbye) {
+					return nil
+				}
+				return err
+			}
+		}
+		c.leave()
+		c.later.flush()
+		if err := c.wait(); err != nil {
 			return err
 		}
+		before := c.in.end
+		if err := c.in.fill(); err != nil {
+			return err
+		}
+		c.b.counters.bytesReceived.Add(uint64(c.in.end - before))
+	}
+}
+
+// wait holds the reader back while the client does not take its answers, the
+// store is behind, or more is under way than is allowed; and says how long the
+// client may be silent.
+func (c *conn) wait() error {
+	c.out.waitRoom(c.out.limit)
+	for int(c.outstanding.Load()) >= c.b.cfg.Limits.Inflight && c.ended.Load() == 0 {
+		<-c.held
+	}
+	if c.b.store.Busy() {
+		if err := c.b.store.WaitRoom(c.b.stop); err != nil && c.b.stop.Err() == nil {
+			return err
+		}
+	}
+	if at := time.Now(); c.keepAlive > 0 && at.Sub(c.renewed) >= min(deadlineStep, c.keepAlive/8) {
+		c.renewed = at
+		if err := c.socket.SetReadDeadline(at.Add(c.keepAlive)); err != nil {
+			return err
+		}
+	}
+	if c.ended.Load() != 0 { // after setting a deadline: end sets its own
+		return errEnded
+	}
+	return nil
+}
+
+// relieve wakes a reader that waits for commitments.
+func (c *conn) relieve() {
+	select {
+	case c.held <- struct{}{}:
+	default:
 	}
 }
 
@@ -142,35 +175,41 @@ var (
 
 // end makes the connection end with a reason, from any goroutine. It does not
 // wait: detached tells when the session is free.
-func (c *conn) end(reason byte) {
+func (c *conn) end(reason wire.Reason) {
 	c.endOnce.Do(func() {
 		c.ended.Store(uint32(reason) + 1)
+		var last []byte
 		if c.session.Load() != nil && c.version == 5 {
-			c.out.close([]byte{typeDisconnect << 4, 1, reason})
-		} else {
-			c.out.close(nil)
+			last = wire.AppendDisconnect(nil, reason)
 		}
+		c.out.close(last)
+		c.out.handOver()
 		c.interrupt()
+		c.relieve()
 	})
 }
 
 // interrupt makes the reader return.
-func (c *conn) interrupt() {
-	_ = c.socket.SetReadDeadline(time.Unix(1, 0))
-}
+func (c *conn) interrupt() { _ = c.socket.SetReadDeadline(time.Unix(1, 0)) }
 
 // farewell is the DISCONNECT that tells a version 5 client what it did wrong.
 func (c *conn) farewell(err error) []byte {
-	var bad *brokenPacket
-	switch {
-	case c.session.Load() == nil || c.version < 5:
+	if c.session.Load() == nil || c.version < 5 {
 		return nil
+	}
+	var bad *wire.Broken
+	switch {
 	case errors.As(err, &bad):
-		return []byte{typeDisconnect << 4, 1, bad.reason}
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.ended.Load() == 0:
-		return []byte{typeDisconnect << 4, 1, reasonKeepAlive}
+		return wire.AppendDisconnect(nil, bad.Reason)
+	case c.silent(err):
+		return wire.AppendDisconnect(nil, wire.KeepAliveTimeout)
 	}
 	return nil
+}
+
+// silent tells that the client was not heard of for too long [MQTT-3.1.2-22].
+func (c *conn) silent(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && c.ended.Load() == 0
 }
 
 func (c *conn) logEnd(err error) {
@@ -178,24 +217,30 @@ func (c *conn) logEnd(err error) {
 	if s := c.session.Load(); s != nil {
 		client = s.id
 	}
-	var bad *brokenPacket
+	args := []any{"listener", c.socket.Listener.Name, "remote", c.socket.Remote(), "client", client, "reason", err}
+	var bad *wire.Broken
 	if errors.As(err, &bad) {
-		c.b.noise.warn(c.b.log, "connection ended", "listener", c.listener.cfg.Name, "remote", c.remote, "client", client, "reason", err)
+		c.b.noise.warn(c.b.log, "connection ended", args...)
 		return
 	}
-	c.b.log.Debug("connection ended", "listener", c.listener.cfg.Name, "remote", c.remote, "client", client, "reason", err)
+	c.b.log.Debug("connection ended", args...)
 }
 
-// drained runs after each write: what waits in the session may have room now.
-func (c *conn) drained(n int) {
-	c.b.counters.bytesSent.Add(uint64(n))
-	s := c.session.Load()
-	if s == nil {
-		return
+// drained runs when the socket has taken what the session waited for.
+func (c *conn) drained(later *burst) {
+	if s := c.session.Load(); s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pump(later)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pump()
+}
+
+// dropped counts messages of QoS 0 that had to make room.
+func (c *conn) dropped(messages int) {
+	c.b.counters.droppedQoS0.Add(uint64(messages))
+	if s := c.session.Load(); s != nil {
+		s.drops.Add(uint64(messages))
+	}
 }
 
 func (c *conn) protocol() string {
@@ -206,11 +251,6 @@ func (c *conn) protocol() string {
 		return "3.1.1"
 	}
 	return "5.0"
-}
-
-func remoteName(socket net.Conn) string {
-	name := socket.RemoteAddr().String()
-	return strings.TrimPrefix(name, "@") // an unnamed Unix socket
 }
 
 // connections are the open connections, CONNECT or not.
@@ -241,4 +281,13 @@ func (cs *connections) all() []*conn {
 		list = append(list, c)
 	}
 	return list
+}
+
+// pause waits a while after a failure of the store. It reports whether to go on.
+func (b *Broker) pause(err error) bool {
+	b.noise.warn(b.log, "the store can't be read, trying again", "error", err)
+	ctx, cancel := context.WithTimeout(b.stop, time.Second)
+	defer cancel()
+	<-ctx.Done()
+	return b.stop.Err() == nil
 }

@@ -4,16 +4,23 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
 
+// maxClientID is the longest client id in bytes.
+const maxClientID = 4096
+
 // refusal is a CONNECT that is answered with a reason.
 type refusal struct {
-	reason byte
+	reason wire.Reason
 	text   string
 }
 
@@ -28,15 +35,15 @@ func (c *conn) connect(deadline time.Time) error {
 	if c.b.stop.Err() != nil || c.ended.Load() != 0 {
 		return errEnded
 	}
-	first, body, err := readPacket(c.in, int(c.b.cfg.Limits.PacketSize), &c.b.counters.bytesReceived)
-	if err == nil && first != typeConnect<<4 {
-		err = broken(reasonProtocolError, "first packet has type %d: want CONNECT", first>>4) // [MQTT-3.1.0-1]
+	first, body, err := c.firstPacket()
+	if err == nil && first != byte(wire.Connect)<<4 {
+		err = wire.Break(wire.ProtocolError, "first packet has type %d: want CONNECT", first>>4) // [MQTT-3.1.0-1]
 	}
 	if err == nil {
 		err = c.accept(first, body)
 	}
 	if err != nil {
-		c.b.counters.refused.Add(1)
+		c.socket.Refused()
 	}
 	var no *refusal
 	if errors.As(err, &no) {
@@ -45,19 +52,33 @@ func (c *conn) connect(deadline time.Time) error {
 	return err
 }
 
+// firstPacket reads one packet and nothing behind it is looked at.
+func (c *conn) firstPacket() (first byte, body []byte, err error) {
+	for {
+		first, body, ok, err := c.in.next()
+		if ok || err != nil {
+			c.b.counters.bytesReceived.Add(uint64(c.in.end))
+			return first, body, err
+		}
+		if err := c.in.fill(); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
 func (c *conn) accept(first byte, body []byte) error {
 	if err := c.checkProtocol(body); err != nil {
 		return err
 	}
-	pk, err := decodePacket(first, body, c.version)
+	pk, err := wire.Decode(first, body, c.version)
 	if err != nil {
-		return &refusal{reasonMalformed, err.Error()}
+		return &refusal{wire.Malformed, err.Error()}
 	}
 	if err := checkConnect(pk); err != nil {
 		return err
 	}
-	if c.b.counters.connections.Load() > int64(c.b.cfg.Limits.Connections) {
-		return &refusal{reasonServerBusy, "too many connections"}
+	if err := overLimit(c.socket.Over()); err != nil {
+		return err
 	}
 	who, err := c.identify()
 	if err != nil {
@@ -69,31 +90,38 @@ func (c *conn) accept(first byte, body []byte) error {
 	if assigned {
 		identity.Client = "auto-" + rand.Text()
 	}
+	if len(identity.Client) > maxClientID {
+		return &refusal{wire.ClientIDInvalid, fmt.Sprintf("client id of %d bytes: want at most %d", len(identity.Client), maxClientID)}
+	}
 	c.origin = originOf(identity)
 	if err := c.takeWill(pk, identity); err != nil {
 		return err
 	}
-	expiryAnnounced := c.settle(pk)
+	ack := wire.Acceptance{
+		Version:           c.version,
+		ReceiveMaximum:    uint16(c.b.cfg.Limits.Inflight),
+		TopicAliasMaximum: maxAliases,
+		MaximumPacketSize: uint32(c.b.cfg.Limits.PacketSize),
+	}
+	if assigned {
+		ack.AssignedClientID = identity.Client
+	}
+	c.settle(pk, &ack)
 	s, present, err := c.b.claim(c, identity, pk.Connect.Clean)
 	switch {
 	case errors.Is(err, errForeignSession):
-		return &refusal{reasonClientID, err.Error()}
+		return &refusal{wire.ClientIDInvalid, err.Error()}
 	case err != nil:
-		return &refusal{reasonQuotaExceeded, err.Error()}
+		return &refusal{wire.QuotaExceeded, err.Error()}
+	}
+	if err := s.keep(c, identity); err != nil {
+		c.b.disclaim(s)
+		return &refusal{wire.QuotaExceeded, err.Error()}
 	}
 	c.b.counters.clients.Add(1)
-	s.attach(c, identity, func() {
-		ack := connack{present: present && c.version > 3, version: c.version, limits: &c.b.cfg.Limits}
-		if assigned {
-			ack.assignedID = identity.Client
-		}
-		if expiryAnnounced {
-			ack.expiry = &c.expiry
-		}
-		c.out.packet(ack.append(nil))
-		c.session.Store(s) // after it, since end sends a DISCONNECT from here on [MQTT-3.14.0-1]
-	})
-	c.b.log.Debug("client connected", "client", s.id, "identity", identity.Name, "role", identity.Role, "listener", c.listener.cfg.Name, "remote", c.remote)
+	ack.Present = present && c.version > 3
+	s.attach(c, identity, ack.Append(nil))
+	c.b.log.Debug("client connected", "client", s.id, "identity", identity.Name, "role", identity.Role, "listener", c.socket.Listener.Name, "remote", c.socket.Remote())
 	return nil
 }
 
@@ -107,7 +135,7 @@ func (c *conn) checkProtocol(body []byte) error {
 	}
 	rest, ok := bytes.CutPrefix(body, []byte("\x00\x04MQTT"))
 	if !ok || len(rest) == 0 {
-		return broken(reasonProtocolError, "CONNECT of an unknown protocol: want MQTT")
+		return wire.Break(wire.ProtocolError, "CONNECT of an unknown protocol: want MQTT")
 	}
 	switch c.version = rest[0]; {
 	case c.version == 4 || c.version == 5:
@@ -117,91 +145,112 @@ func (c *conn) checkProtocol(body []byte) error {
 	default:
 		c.version = 4
 	}
-	return &refusal{reasonUnsupportedVersion, "unsupported protocol level"}
+	return &refusal{wire.UnsupportedVersion, "unsupported protocol level"}
 }
 
 // checkConnect finds what the decoder lets pass.
-func checkConnect(pk *packet) error {
+func checkConnect(pk *wire.Packet) error {
 	cp := &pk.Connect
 	switch {
 	case pk.ReservedBit != 0:
-		return broken(reasonMalformed, "CONNECT with the reserved flag set") // [MQTT-3.1.2-3]
+		return wire.Break(wire.Malformed, "CONNECT with the reserved flag set") // [MQTT-3.1.2-3]
 	case cp.WillQos > 2 || !cp.WillFlag && (cp.WillQos > 0 || cp.WillRetain):
-		return broken(reasonMalformed, "CONNECT with a wrong will flag") // [MQTT-3.1.2-11 to 3.1.2-14]
+		return wire.Break(wire.Malformed, "CONNECT with a wrong will flag") // [MQTT-3.1.2-11 to 3.1.2-14]
 	case pk.ProtocolVersion < 5 && cp.PasswordFlag && !cp.UsernameFlag:
-		return broken(reasonMalformed, "CONNECT with a password and no user name") // [MQTT-3.1.2-22] of 3.1.1
+		return wire.Break(wire.Malformed, "CONNECT with a password and no user name") // [MQTT-3.1.2-22] of 3.1.1
 	case pk.ProtocolVersion < 5 && cp.ClientIdentifier == "" && !cp.Clean:
-		return &refusal{reasonClientID, "a client without an id can't keep a session"} // [MQTT-3.1.3-8] of 3.1.1
+		return &refusal{wire.ClientIDInvalid, "a client without an id can't keep a session"} // [MQTT-3.1.3-8] of 3.1.1
 	case pk.Properties.AuthenticationMethod != "":
-		return &refusal{reasonAuthMethod, "no authentication method " + pk.Properties.AuthenticationMethod}
+		return &refusal{wire.BadAuthMethod, "no authentication method " + pk.Properties.AuthenticationMethod}
 	}
 	return nil
+}
+
+// overLimit is the answer to a client that is over a limit of the listeners.
+func overLimit(limit listen.Limit) error {
+	switch limit {
+	case listen.NoLimit:
+		return nil
+	case listen.ConnectRate:
+		return &refusal{wire.ConnectRateExceeded, "connections come too fast"}
+	case listen.OneListener:
+		return &refusal{wire.QuotaExceeded, "too many connections on this listener"}
+	}
+	return &refusal{wire.ServerBusy, "too many connections"}
 }
 
 // identify tries the listener's ways of authentication.
 func (c *conn) identify() (auth.Identity, error) {
 	policy := c.b.policy.Load()
-	err := error(&refusal{reasonNotAuthorized, "no way of authentication fits"})
-	for _, method := range c.listener.methods {
-		cred, role := auth.Credentials{}, c.listener.cfg.Role
+	err := error(&refusal{wire.NotAuthorized, "no way of authentication fits"})
+	for _, method := range c.socket.Listener.Methods() {
+		cred, role := auth.Credentials{}, c.socket.Listener.Role
 		switch method {
-		case authMTLS:
-			if cred.Chain = c.cred.Chain; cred.Chain == nil {
+		case listen.MTLS:
+			if cred.Chain = c.socket.Credentials.Chain; cred.Chain == nil {
 				continue
 			}
-		case authPeer:
-			if cred.Peer = c.cred.Peer; cred.Peer == nil {
+		case listen.PeerCred:
+			if cred.Peer = c.socket.Credentials.Peer; cred.Peer == nil {
 				continue
 			}
-		case authAnonymous:
+		case listen.Anonymous:
 			if role == "" {
 				role = auth.Local
 			}
 		}
 		identity, no := policy.Identify(cred, role)
 		if no == nil {
-			identity.Listener = c.listener.cfg.Name
+			identity.Listener = c.socket.Listener.Name
 			return identity, nil
 		}
-		err = &refusal{reasonNotAuthorized, no.Error()}
+		err = &refusal{wire.NotAuthorized, no.Error()}
 	}
 	return auth.Identity{}, err
 }
 
 // takeWill makes the will a message, if the client may publish it.
-func (c *conn) takeWill(pk *packet, identity *auth.Identity) error {
+func (c *conn) takeWill(pk *wire.Packet, identity *auth.Identity) error {
 	cp := &pk.Connect
 	if !cp.WillFlag {
 		return nil
 	}
 	if !topic.ValidName(cp.WillTopic) || topic.Levels(cp.WillTopic) > c.b.cfg.Limits.TopicLevels {
-		return &refusal{reasonTopicInvalid, "invalid will topic"}
+		return &refusal{wire.TopicInvalid, "invalid will topic"}
 	}
 	if d := c.b.mayPublish(identity, cp.WillTopic); !d.Allow {
 		c.b.counters.publishesRefused.Add(1)
-		return &refusal{reasonNotAuthorized, "will on " + cp.WillTopic + ": " + d.Rule}
+		return &refusal{wire.NotAuthorized, "will on " + cp.WillTopic + ": " + d.Rule}
 	}
-	c.will = &Message{Topic: cp.WillTopic, Payload: cp.WillPayload, QoS: cp.WillQos, Retain: cp.WillRetain}
-	c.will.setProperties(&cp.WillProperties)
-	c.will.Origin = c.origin
-	c.willDelay = clock(cp.WillProperties.WillDelayInterval) * second
+	props := wire.WillProperties(pk)
+	c.will = &will{
+		publication: publication{
+			topic:      strings.Clone(cp.WillTopic),
+			properties: props.Append(nil),
+			payload:    bytes.Clone(cp.WillPayload),
+			qos:        cp.WillQos,
+			retain:     cp.WillRetain,
+			origin:     c.origin,
+		},
+		delay:  clock.Time(cp.WillProperties.WillDelayInterval) * clock.Second,
+		expiry: cp.WillProperties.MessageExpiryInterval,
+	}
 	return nil
 }
 
-// settle takes what CONNECT says of the connection. It reports whether the
-// session expiry differs from what the client asked for.
-func (c *conn) settle(pk *packet) (expiryAnnounced bool) {
+// settle takes what CONNECT says of the connection, and notes in ack where the
+// broker does otherwise than was asked for.
+func (c *conn) settle(pk *wire.Packet, ack *wire.Acceptance) {
 	limits := &c.b.cfg.Limits
-	// One and a half times the keep alive [MQTT-3.1.2-22].
-	c.keepAlive = time.Duration(pk.Connect.Keepalive) * time.Second * 3 / 2
+	c.setKeepAlive(time.Duration(pk.Connect.Keepalive)*time.Second, ack)
 	c.window = limits.Inflight
 	c.maxPacket = maxMessage
-	longest := clock(limits.SessionExpiry)
+	longest := clock.Time(limits.SessionExpiry)
 	if c.version < 5 {
 		if !pk.Connect.Clean {
 			c.expiry = longest
 		}
-		return false
+		return
 	}
 	props := &pk.Properties
 	if props.ReceiveMaximum > 0 {
@@ -210,9 +259,28 @@ func (c *conn) settle(pk *packet) (expiryAnnounced bool) {
 	if props.MaximumPacketSize > 0 {
 		c.maxPacket = min(c.maxPacket, int(props.MaximumPacketSize))
 	}
-	asked := clock(props.SessionExpiryInterval) * second
-	c.expiry = min(asked, longest)
-	return c.expiry != asked
+	asked := clock.Time(props.SessionExpiryInterval) * clock.Second
+	if c.expiry = min(asked, longest); c.expiry != asked {
+		seconds := uint32(c.expiry / clock.Second)
+		ack.SessionExpiry = &seconds
+	}
+}
+
+// setKeepAlive takes the client's keep alive, or the longest that is allowed,
+// which version 5 is told [MQTT-3.1.2-21]. A client may be silent for one and a
+// half times of it [MQTT-3.1.2-22].
+func (c *conn) setKeepAlive(asked time.Duration, ack *wire.Acceptance) {
+	longest := time.Duration(c.b.cfg.Limits.KeepAlive)
+	if longest > 0 && (asked == 0 || asked > longest) {
+		if c.version == 5 {
+			seconds := uint16(longest / time.Second)
+			ack.ServerKeepAlive = &seconds
+			asked = longest
+		} else if asked == 0 {
+			asked = longest
+		}
+	}
+	c.keepAlive = asked * 3 / 2
 }
 
 // refuse answers a CONNECT with CONNACK. 3.1.1 has few return codes, and no
@@ -221,19 +289,20 @@ func (c *conn) refuse(no *refusal) {
 	reason := no.reason
 	if c.version < 5 {
 		switch reason {
-		case reasonUnsupportedVersion:
+		case wire.UnsupportedVersion:
 			reason = 1
-		case reasonClientID:
+		case wire.ClientIDInvalid:
 			reason = 2
-		case reasonServerBusy, reasonQuotaExceeded, reasonShuttingDown:
+		case wire.ServerBusy, wire.QuotaExceeded, wire.ConnectRateExceeded, wire.ShuttingDown:
 			reason = 3
-		case reasonNotAuthorized:
+		case wire.NotAuthorized:
 			reason = 5
 		default:
 			return
 		}
 	}
-	ack := connack{reason: reason, version: c.version}
-	c.out.packet(ack.append(nil))
-	c.b.noise.warn(c.b.log, "client refused", "listener", c.listener.cfg.Name, "remote", c.remote, "reason", no.text)
+	ack := wire.Acceptance{Reason: reason, Version: c.version}
+	c.later.add(c.out, c.out.packet(ack.Append(nil)))
+	c.later.flush()
+	c.b.noise.warn(c.b.log, "client refused", "listener", c.socket.Listener.Name, "remote", c.socket.Remote(), "reason", no.text)
 }

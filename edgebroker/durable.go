@@ -3,8 +3,11 @@ package edgebroker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/fascia-edge/fascia/store"
 )
 
 // The pause before a durable receiver is tried again doubles between these.
@@ -26,20 +29,20 @@ type DurableStats struct {
 	Bytes    int
 	Done     uint64 // handed over
 	Retried  uint64 // errors of the receiver
-	Dropped  uint64 // oldest messages dropped because the queue was full
+	Dropped  uint64 // oldest messages dropped because the queue was full, and those that the store refused
 }
 
-// durable is a receiver with a queue and a goroutine of its own. The queue is
-// in memory: it outlives the receiver's errors, not the process.
+// durable is a receiver with a queue in the store and a goroutine of its own.
 type durable struct {
 	b      *Broker
 	name   string
 	limits QueueLimits
 	fn     func(Message) error
-	wake   chan struct{} // holds one token when the queue isn't empty
+	queue  *store.Queue
+	wake   chan struct{} // holds one token when something was stored
 
 	mu    sync.Mutex // guards what follows
-	queue []Message
+	given int        // to the store, and not told of
 	stats DurableStats
 }
 
@@ -47,19 +50,35 @@ type durable struct {
 // time and in order, on a goroutine of its own: fn may block. A message whose
 // fn returns an error is tried again, with a growing pause, until it succeeds
 // or the queue overflows; then the oldest messages are dropped and counted.
-// The retained messages and last known values of now come first. cancel waits
-// for fn to return, so fn must not call it. The error wraps ErrFilter.
+// The retained messages and last known values of now come first.
+//
+// The queue is in the store under the receiver's name: what waits in it survives
+// a restart and comes when a receiver of that name subscribes again; what comes
+// in while none is subscribed is not its own. A message may come twice around a
+// restart. cancel waits for fn to return, so fn must not call it, and leaves the
+// queue. The error wraps ErrFilter, or ErrStore if the queue can't be made.
 func (b *Broker) SubscribeDurable(name, filter string, limits QueueLimits, fn func(Message) error) (cancel func(), err error) {
 	if limits.Bytes <= 0 || limits.Messages <= 0 {
 		return nil, errors.New("durable receiver " + name + ": want positive limits of bytes and messages")
 	}
 	d := &durable{b: b, name: name, limits: limits, fn: fn, wake: make(chan struct{}, 1)}
+	if !b.durables.add(d) {
+		return nil, fmt.Errorf("durable receiver %q: there is one already", name)
+	}
+	if d.queue = b.store.Queue(durableQueues + name); d.queue == nil {
+		tx := b.store.Begin()
+		d.queue = tx.CreateQueue(durableQueues + name)
+		if err := b.settle(tx); err != nil {
+			b.durables.remove(d)
+			return nil, fmt.Errorf("durable receiver %q: %w: %w", name, ErrStore, err)
+		}
+	}
 	l := &local{filter: filter, durable: d}
 	if _, err := b.addLocal(l); err != nil {
+		b.durables.remove(d)
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(b.stop)
-	b.durables.add(d)
 	ended := make(chan struct{})
 	b.workers.Go(func() {
 		defer close(ended)
@@ -74,15 +93,30 @@ func (b *Broker) SubscribeDurable(name, filter string, limits QueueLimits, fn fu
 	}), nil
 }
 
-// push appends a message and drops the oldest that don't fit any more.
-func (d *durable) push(m Message) {
+// accept gives the queue that a message is to be committed to.
+func (d *durable) accept() *store.Queue {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.queue = append(d.queue, m)
-	d.stats.Bytes += m.size()
-	for len(d.queue) > 1 && (len(d.queue) > d.limits.Messages || d.stats.Bytes > d.limits.Bytes) {
+	d.given++
+	return d.queue
+}
+
+// give commits a message that was there before the subscription.
+func (d *durable) give(p *publication) {
+	k := &commitment{b: d.b, targets: []target{{queue: d.accept(), durable: d}}}
+	k.message(p)
+	k.commit(d.b.syncOf(p.topic))
+}
+
+// stored tells that a message is in the queue, and drops the oldest that don't
+// fit any more.
+func (d *durable) stored() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.given--
+	for d.queue.Len() > 1 && (d.queue.Len() > d.limits.Messages || d.queue.Bytes() > int64(d.limits.Bytes)) {
 		d.stats.Dropped++
-		d.pop()
+		d.queue.Done(d.queue.Head())
 	}
 	select {
 	case d.wake <- struct{}{}:
@@ -90,53 +124,77 @@ func (d *durable) push(m Message) {
 	}
 }
 
-func (d *durable) run(ctx context.Context) {
-	pause := retryFirst
-	for {
-		m, dropped, ok := d.first()
-		if !ok {
-			select {
-			case <-d.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		if err := d.fn(m); err != nil {
-			d.retried(err, pause)
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return
-			}
-			pause = min(2*pause, retryLast)
-			continue
-		}
-		pause = retryFirst
-		d.finished(dropped)
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// first is the message whose turn it is, with the count of drops until now.
-func (d *durable) first() (m Message, dropped uint64, ok bool) {
+// unstored tells that the store has refused a message.
+func (d *durable) unstored() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.queue) == 0 {
-		return m, 0, false
-	}
-	return d.queue[0], d.stats.Dropped, true
+	d.given--
+	d.stats.Dropped++
 }
 
-// finished removes the message that first gave, unless it was dropped since.
-func (d *durable) finished(dropped uint64) {
-	d.mu.Lock()
-	d.stats.Done++
-	if d.stats.Dropped == dropped {
-		d.pop()
+func (d *durable) run(ctx context.Context) {
+	from := d.queue.Head()
+	for ctx.Err() == nil {
+		var failed error
+		next, err := d.queue.Read(from, loadEntries, func(e store.Entry) bool {
+			failed = d.handOver(ctx, e)
+			from = e.Pos + 1
+			return failed == nil
+		})
+		switch {
+		case failed != nil:
+			return // ctx has ended
+		case err != nil:
+			if !d.b.pause(err) {
+				return
+			}
+		case next > from:
+			from = next
+		case from < d.queue.Tail():
+		default:
+			select {
+			case <-d.wake:
+			case <-ctx.Done():
+			}
+		}
 	}
+}
+
+// handOver tries until fn takes the message or it was dropped. It fails when ctx
+// ends first.
+func (d *durable) handOver(ctx context.Context, e store.Entry) error {
+	p, err := d.b.readStored(e.Message)
+	if err = errors.Join(e.Err, err); err != nil {
+		d.b.log.Error("a stored message can't be read", "receiver", d.name, "error", err)
+		d.finished(e.Pos, false)
+		return nil
+	}
+	m := p.message()
+	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
+		if err = d.fn(m); err == nil {
+			d.finished(e.Pos, true)
+			return ctx.Err()
+		}
+		d.retried(err, pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if d.queue.Head() > e.Pos {
+			return nil // dropped
+		}
+	}
+}
+
+func (d *durable) finished(pos uint64, done bool) {
+	d.mu.Lock()
+	if done {
+		d.stats.Done++
+	} else {
+		d.stats.Dropped++
+	}
+	d.queue.Done(pos)
 	d.mu.Unlock()
 	d.b.room.free()
 }
@@ -150,50 +208,47 @@ func (d *durable) retried(err error, pause time.Duration) {
 	}
 }
 
-// pop removes the oldest message; mu is held.
-func (d *durable) pop() {
-	d.stats.Bytes -= d.queue[0].size()
-	d.queue[0] = Message{}
-	d.queue = d.queue[1:]
-}
-
 // crowded reports whether PublishWait has to wait for this receiver.
 func (d *durable) crowded() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.queue) >= (d.limits.Messages+1)/2 || d.stats.Bytes > d.limits.Bytes/2
+	return d.queue.Len()+d.given >= (d.limits.Messages+1)/2 || d.queue.Bytes() > int64(d.limits.Bytes/2)
 }
 
-// durables are the durable receivers there are.
+// durables are the durable receivers there are, by name.
 type durables struct {
-	mu   sync.Mutex
-	list map[*durable]struct{}
+	mu     sync.Mutex
+	byName map[string]*durable
 }
 
-func (ds *durables) init() { ds.list = make(map[*durable]struct{}) }
+func (ds *durables) init() { ds.byName = make(map[string]*durable) }
 
-func (ds *durables) add(d *durable) {
+func (ds *durables) add(d *durable) bool {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	ds.list[d] = struct{}{}
+	if ds.byName[d.name] != nil {
+		return false
+	}
+	ds.byName[d.name] = d
+	return true
 }
 
 func (ds *durables) remove(d *durable) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	delete(ds.list, d)
+	delete(ds.byName, d.name)
 }
 
 // Durables is the state of every durable receiver; safe for concurrent use.
 func (b *Broker) Durables() []DurableStats {
 	b.durables.mu.Lock()
 	defer b.durables.mu.Unlock()
-	list := make([]DurableStats, 0, len(b.durables.list))
-	for d := range b.durables.list {
+	list := make([]DurableStats, 0, len(b.durables.byName))
+	for _, d := range b.durables.byName {
 		d.mu.Lock()
 		st := d.stats
-		st.Name, st.Messages = d.name, len(d.queue)
 		d.mu.Unlock()
+		st.Name, st.Messages, st.Bytes = d.name, d.queue.Len(), int(d.queue.Bytes())
 		list = append(list, st)
 	}
 	return list

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/listen"
 )
 
 // FuzzPackets sends foreign bytes over a connection, before and after a good
@@ -35,11 +35,14 @@ func FuzzPackets(f *testing.F) {
 		if greeted {
 			data = append(append([]byte(nil), hello[v5]...), data...)
 		}
-		c := newConn(b, b.listeners[0], theirs, auth.Credentials{})
+		c, err := newConn(b, &listen.Conn{Conn: theirs, Listener: &b.cfg.Listeners[0], Deadline: time.Now().Add(time.Second)})
+		if err != nil {
+			t.Fatal(err)
+		}
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			c.serve(time.Now().Add(time.Second))
+			c.serve()
 		}()
 		go func() { _, _ = io.Copy(io.Discard, ours) }()
 		_ = ours.SetWriteDeadline(time.Now().Add(patience))

@@ -1,22 +1,18 @@
 package edgebroker
 
 import (
+	"cmp"
 	"strings"
 	"sync/atomic"
 )
 
 // group is a shared subscription: one of its members gets each message.
 type group struct {
-	members []member
+	members []delivery
 	next    atomic.Uint32
 }
 
-type member struct {
-	session *session
-	sub     *subscription
-}
-
-func (n *node) join(name string, m member) (added bool) {
+func (n *node) join(name string, m delivery) (added bool) {
 	g := n.groups[name]
 	if g == nil {
 		if n.groups == nil {
@@ -52,21 +48,22 @@ func (n *node) leave(name string, s *session) {
 }
 
 // pick is the member whose turn it is among those that may receive the topic:
-// connected ones first, else one that keeps a session.
-func (g *group) pick(name string) (member, bool) {
+// one that is connected and keeps up first, then one that is connected, else one
+// that keeps a session.
+func (g *group) pick(name string) *delivery {
 	turn := int(g.next.Add(1))
-	var absent member
+	var busy, absent *delivery
 	for i := range g.members {
-		m := g.members[(turn+i)%len(g.members)]
-		if !m.session.mayReceive(name) {
-			continue
-		}
-		if m.session.online.Load() {
-			return m, true
-		}
-		if absent.session == nil {
-			absent = m
+		d := &g.members[(turn+i)%len(g.members)]
+		switch {
+		case !d.session.mayReceive(name):
+		case !d.session.online():
+			absent = cmp.Or(absent, d)
+		case d.session.behind():
+			busy = cmp.Or(busy, d)
+		default:
+			return d
 		}
 	}
-	return absent, absent.session != nil
+	return cmp.Or(busy, absent)
 }

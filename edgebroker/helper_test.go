@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"os"
-	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +17,9 @@ import (
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/config"
+	"github.com/fascia-edge/fascia/store"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 // patience is how long a test waits for what must come.
@@ -54,9 +57,30 @@ func start(t testing.TB, text string) *Broker {
 	if err := b.Listen(); err != nil {
 		t.Fatal(err)
 	}
+	st := openStore(t, t.TempDir())
+	b.Open(st)
 	b.Serve()
-	t.Cleanup(func() { closeBroker(t, b) })
+	t.Cleanup(func() {
+		closeBroker(t, b)
+		closeStore(t, st)
+	})
 	return b
+}
+
+func openStore(t testing.TB, path string) *store.Store {
+	t.Helper()
+	st, err := store.Open(path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func closeStore(t testing.TB, st *store.Store) {
+	t.Helper()
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func closeBroker(t testing.TB, b *Broker) {
@@ -101,7 +125,7 @@ type client struct {
 
 // received is a packet of the broker.
 type received struct {
-	kind    byte
+	kind    wire.Kind
 	first   byte
 	body    []byte
 	topic   string
@@ -112,7 +136,7 @@ type received struct {
 	dup     bool
 	ids     []int
 	props   packets.Properties
-	reasons []byte
+	reasons []wire.Reason
 	present bool
 }
 
@@ -139,7 +163,7 @@ func newClient(t testing.TB, socket net.Conn, version byte) *client {
 func connect(t testing.TB, b *Broker, version byte, id string, change ...func(*packets.Packet)) *client {
 	t.Helper()
 	c := dial(t, b, version)
-	if ack := c.connect(id, change...); ack.reasons[0] != reasonSuccess {
+	if ack := c.connect(id, change...); ack.reasons[0] != wire.Success {
 		t.Fatalf("CONNACK 0x%02X for %s", ack.reasons[0], id)
 	}
 	return c
@@ -155,7 +179,7 @@ func (c *client) connect(id string, change ...func(*packets.Packet)) received {
 		f(&pk)
 	}
 	c.sendPacket(&pk)
-	return c.expect(typeConnack)
+	return c.expect(wire.Connack)
 }
 
 // keep asks for a session that outlives the connection.
@@ -213,10 +237,10 @@ func (c *client) publish(qos byte, id uint16, topic, payload string, change ...f
 func retaining(pk *packets.Packet) { pk.FixedHeader.Retain = true }
 
 // subscribe gives the reason of SUBACK.
-func (c *client) subscribe(filter string, qos byte, change ...func(*packets.Subscription)) byte {
+func (c *client) subscribe(filter string, qos byte, change ...func(*packets.Subscription)) wire.Reason {
 	c.t.Helper()
 	c.requestSubscription(7, filter, qos, change...)
-	return c.expect(typeSuback).reasons[0]
+	return c.expect(wire.Suback).reasons[0]
 }
 
 func (c *client) requestSubscription(id uint16, filter string, qos byte, change ...func(*packets.Subscription)) {
@@ -232,36 +256,36 @@ func (c *client) requestSubscription(id uint16, filter string, qos byte, change 
 	c.sendPacket(&pk)
 }
 
-func (c *client) ack(kind byte, id uint16) {
+func (c *client) ack(kind wire.Kind, id uint16) {
 	c.t.Helper()
-	c.send(appendAck(nil, kind, id, 0, c.version)...)
+	c.send(wire.AppendAck(nil, kind, id, 0, c.version)...)
 }
 
 // ping proves that everything sent before was handled: answers keep order.
 func (c *client) ping() {
 	c.t.Helper()
-	c.send(typePingreq<<4, 0)
-	c.expect(typePingresp)
+	c.send(byte(wire.Pingreq)<<4, 0)
+	c.expect(wire.Pingresp)
 }
 
 func (c *client) goodbye() {
 	c.t.Helper()
-	c.send(typeDisconnect<<4, 0)
+	c.send(byte(wire.Disconnect)<<4, 0)
 	c.closed()
 }
 
 // read is the next packet, or an error when the connection ended.
 func (c *client) read() (r received, err error) {
 	_ = c.socket.SetReadDeadline(time.Now().Add(patience))
-	first, body, err := readPacket(c.in, 1<<28, new(atomic.Uint64))
+	first, body, err := readPacket(c.in)
 	if err != nil {
 		return r, err
 	}
-	r = received{kind: first >> 4, first: first, body: body}
+	r = received{kind: wire.Kind(first >> 4), first: first, body: body}
 	pk := packets.Packet{ProtocolVersion: c.version}
 	pk.FixedHeader.Type, pk.FixedHeader.Remaining = first>>4, len(body)
 	switch r.kind {
-	case typePublish:
+	case wire.Publish:
 		_ = pk.FixedHeader.Decode(first)
 		if err := pk.PublishDecode(body); err != nil {
 			return r, err
@@ -269,29 +293,50 @@ func (c *client) read() (r received, err error) {
 		r.topic, r.payload, r.id = pk.TopicName, string(pk.Payload), pk.PacketID
 		r.qos, r.retain, r.dup = pk.FixedHeader.Qos, pk.FixedHeader.Retain, pk.FixedHeader.Dup
 		r.ids = pk.Properties.SubscriptionIdentifier
-	case typePuback, typePubrec, typePubrel, typePubcomp:
+	case wire.Puback, wire.Pubrec, wire.Pubrel, wire.Pubcomp:
 		err = pk.PubackDecode(body)
-		r.id, r.reasons = pk.PacketID, []byte{pk.ReasonCode}
-	case typeSuback:
+		r.id, r.reasons = pk.PacketID, []wire.Reason{wire.Reason(pk.ReasonCode)}
+	case wire.Suback:
 		err = pk.SubackDecode(body)
-		r.id, r.reasons = pk.PacketID, pk.ReasonCodes
-	case typeUnsuback:
+		r.id, r.reasons = pk.PacketID, reasonsFrom(pk.ReasonCodes)
+	case wire.Unsuback:
 		err = pk.UnsubackDecode(body)
-		r.id, r.reasons = pk.PacketID, pk.ReasonCodes
-	case typeConnack:
+		r.id, r.reasons = pk.PacketID, reasonsFrom(pk.ReasonCodes)
+	case wire.Connack:
 		err = pk.ConnackDecode(body)
-		r.present, r.reasons = pk.SessionPresent, []byte{pk.ReasonCode}
-	case typeDisconnect:
-		r.reasons = []byte{0}
+		r.present, r.reasons = pk.SessionPresent, []wire.Reason{wire.Reason(pk.ReasonCode)}
+	case wire.Disconnect:
+		r.reasons = []wire.Reason{0}
 		if len(body) > 0 {
-			r.reasons[0] = body[0]
+			r.reasons[0] = wire.Reason(body[0])
 		}
 	}
 	r.props = pk.Properties
 	return r, err
 }
 
-func (c *client) expect(kind byte) received {
+// readPacket reads a packet from a stream.
+func readPacket(in *bufio.Reader) (first byte, body []byte, err error) {
+	if first, err = in.ReadByte(); err != nil {
+		return 0, nil, err
+	}
+	length, err := binary.ReadUvarint(in)
+	if err != nil {
+		return 0, nil, err
+	}
+	body = make([]byte, length)
+	_, err = io.ReadFull(in, body)
+	return first, body, err
+}
+
+func reasonsFrom(codes []byte) (reasons []wire.Reason) {
+	for _, code := range codes {
+		reasons = append(reasons, wire.Reason(code))
+	}
+	return reasons
+}
+
+func (c *client) expect(kind wire.Kind) received {
 	c.t.Helper()
 	r, err := c.read()
 	if err != nil {
@@ -306,12 +351,12 @@ func (c *client) expect(kind byte) received {
 // expectPublish wants a message and acknowledges it if it has QoS 1.
 func (c *client) expectPublish(topic, payload string) received {
 	c.t.Helper()
-	r := c.expect(typePublish)
+	r := c.expect(wire.Publish)
 	if r.topic != topic || r.payload != payload {
 		c.t.Fatalf("got %s %q, want %s %q", r.topic, r.payload, topic, payload)
 	}
 	if r.qos == 1 {
-		c.ack(typePuback, r.id)
+		c.ack(wire.Puback, r.id)
 	}
 	return r
 }
@@ -325,16 +370,4 @@ func (c *client) closed() {
 		c.t.Fatal("the connection did not end")
 	}
 	_ = c.socket.Close()
-}
-
-func writeFile(t testing.TB, name string, data []byte) string {
-	t.Helper()
-	path := name
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(t.TempDir(), name)
-	}
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

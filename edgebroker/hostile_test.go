@@ -13,6 +13,9 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/listen"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 // wildcards are n filters that all match a topic of twelve levels below ivi.
@@ -40,7 +43,7 @@ func TestSearchForWhatIsStoredHoldsNoPublisher(t *testing.T) {
 	}
 	c := connect(t, b, 5, "greedy")
 	c.sendPacket(&packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe}, PacketID: 1, Filters: wildcards(filters)})
-	if got := len(c.expect(typeSuback).reasons); got != filters {
+	if got := len(c.expect(wire.Suback).reasons); got != filters {
 		t.Fatalf("%d reasons", got)
 	}
 	publish(t, b, "other", "x", 1)
@@ -62,7 +65,7 @@ func TestWhatIsStoredWaitsForASlowSubscriber(t *testing.T) {
 	c := connect(t, b, 4, "c")
 	c.subscribe("ivi/+", 0)
 	for range stored {
-		if got := c.expect(typePublish); !got.retain {
+		if got := c.expect(wire.Publish); !got.retain {
 			t.Fatalf("%s without RETAIN", got.topic)
 		}
 	}
@@ -77,7 +80,7 @@ func TestNoDisconnectBeforeTheAnswerToConnect(t *testing.T) {
 			for range 50 {
 				c := dial(t, b, 5)
 				c.send([]byte("\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01c")...)
-				if got, err := c.read(); err == nil && got.kind != typeConnack {
+				if got, err := c.read(); err == nil && got.kind != wire.Connack {
 					t.Errorf("packet type %d comes first [MQTT-3.14.0-1]", got.kind)
 				}
 				c.socket.Close()
@@ -93,11 +96,11 @@ func TestClientThatSendsAndTakesNothingIsClosed(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		newConn(b, b.listeners[0], theirs, auth.Credentials{}).serve(time.Now().Add(patience))
+		b.serve(&listen.Conn{Conn: theirs, Listener: &b.cfg.Listeners[0], Deadline: time.Now().Add(patience)})
 	}()
 	c := newClient(t, ours, 4)
 	c.connect("stuck")
-	publish := append(appendString([]byte{typePublish<<4 | 2, 7}, "ivi"), 0, 1)
+	publish := append([]byte{byte(wire.Publish)<<4 | 2, 7, 0, 3}, "ivi\x00\x01"...)
 	_ = ours.SetWriteDeadline(time.Now().Add(patience))
 	for {
 		if _, err := ours.Write(publish); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -115,7 +118,7 @@ func TestRepeatingKeepsToTheLimitsOfTheNewConnection(t *testing.T) {
 	c.subscribe("ivi/#", 1)
 	for _, payload := range []string{"1", strings.Repeat("x", 100), "2", "3"} {
 		publish(t, b, "ivi/a", payload, 1)
-		c.expect(typePublish)
+		c.expect(wire.Publish)
 	}
 	c.goodbye()
 	publish(t, b, "ivi/a", "4", 1)
@@ -123,12 +126,12 @@ func TestRepeatingKeepsToTheLimitsOfTheNewConnection(t *testing.T) {
 		pk.Properties.ReceiveMaximum, pk.Properties.MaximumPacketSize = 1, 100
 	})
 	for i, payload := range []string{"1", "2", "3", "4"} {
-		got := c.expect(typePublish)
+		got := c.expect(wire.Publish)
 		if got.payload != payload || got.dup != (i < 3) {
 			t.Fatalf("got %q, DUP %v, want %q", got.payload, got.dup, payload)
 		}
 		c.ping() // nothing more before the acknowledgement [MQTT-3.3.4-9]
-		c.ack(typePuback, got.id)
+		c.ack(wire.Puback, got.id)
 	}
 	if st := b.Stats(); st.DroppedTooLarge != 1 || b.Clients()[0].Inflight > 1 {
 		t.Fatalf("%+v", st)
@@ -158,7 +161,7 @@ broker:
 `)
 	c := connect(t, b, 5, "logger")
 	web := dialAt(t, address(t, b, "web"), 5)
-	if got := web.connect("logger", keep).reasons[0]; got != reasonClientID {
+	if got := web.connect("logger", keep).reasons[0]; got != wire.ClientIDInvalid {
 		t.Fatalf("CONNACK 0x%02X", got)
 	}
 	c.ping()
@@ -176,7 +179,7 @@ func TestLongFiltersAreBounded(t *testing.T) {
 	if granted == 0 || granted > 4 {
 		t.Fatalf("%d filters of 60 kB in a session", granted)
 	}
-	if got := c.subscribe("ivi/a", 0); got != reasonQuotaExceeded {
+	if got := c.subscribe("ivi/a", 0); got != wire.QuotaExceeded {
 		t.Fatalf("SUBACK 0x%02X", got)
 	}
 }
@@ -196,7 +199,7 @@ func TestAliasesOfLongTopicsAreBounded(t *testing.T) {
 	for alias := range uint16(3) {
 		set(2+alias, 60_000)
 	}
-	if got := c.expect(typeDisconnect).reasons[0]; got != reasonQuotaExceeded {
+	if got := c.expect(wire.Disconnect).reasons[0]; got != wire.QuotaExceeded {
 		t.Fatalf("DISCONNECT 0x%02X", got)
 	}
 }
@@ -221,16 +224,16 @@ func TestValuesOfClientsAreBounded(t *testing.T) {
 	for _, p := range []struct {
 		topic  string
 		size   int
-		reason byte
+		reason wire.Reason
 	}{
 		{"vss/A", 100, 0},
-		{"vss/A", 9000, reasonQuotaExceeded},
+		{"vss/A", 9000, wire.QuotaExceeded},
 		{"vss/A", 90, 0},
 		{"vss/B", 7000, 0},
-		{"vss/C", 1, reasonQuotaExceeded},
+		{"vss/C", 1, wire.QuotaExceeded},
 	} {
 		c.publish(1, 1, p.topic, strings.Repeat("x", p.size))
-		if got := c.expect(typePuback).reasons[0]; got != p.reason {
+		if got := c.expect(wire.Puback).reasons[0]; got != p.reason {
 			t.Errorf("%d bytes on %s: PUBACK 0x%02X, want 0x%02X", p.size, p.topic, got, p.reason)
 		}
 	}

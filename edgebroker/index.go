@@ -47,7 +47,7 @@ func (x *index) addSession(s *session, shared, filter string, sub *subscription)
 	x.generation++
 	n := x.root.descend(filter)
 	if shared != "" {
-		added = n.join(shared, member{s, sub})
+		added = n.join(shared, delivery{session: s, qos: sub.qos, retainAsPublished: sub.retainAsPublished, ids: sub.ids()})
 	} else {
 		_, had := n.sessions[s]
 		added = !had

@@ -8,6 +8,8 @@ import (
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/topic"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 // TestIndexAgreesWithMatch adds and removes filters at random and compares what
@@ -27,7 +29,9 @@ func TestIndexAgreesWithMatch(t *testing.T) {
 	x.init()
 	var sessions []*session
 	for i := range 5 {
-		sessions = append(sessions, newSession(b, &auth.Identity{Client: fmt.Sprint(i), Role: auth.Local}))
+		s := newSession(b, &auth.Identity{Client: fmt.Sprint(i), Role: auth.Local})
+		s.subs = make(map[string]*subscription)
+		sessions = append(sessions, s)
 	}
 	for step := range 20000 {
 		s := sessions[random.IntN(len(sessions))]
@@ -104,7 +108,7 @@ func TestNoLocalKeepsAwayOnlyWhatTheClientSent(t *testing.T) {
 	b := start(t, loopback)
 	c := connect(t, b, 5, "c")
 	c.send(0x82, 11, 0, 1, 0, 0, 5, 'i', 'v', 'i', '/', '#', 4)
-	c.expect(typeSuback)
+	c.expect(wire.Suback)
 	c.publish(0, 0, "ivi/a", "mine")
 	c.ping()
 	publish(t, b, "ivi/a", "other", 0)

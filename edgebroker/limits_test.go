@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 func TestTooLargePacketEndsTheConnection(t *testing.T) {
@@ -17,7 +20,7 @@ func TestTooLargePacketEndsTheConnection(t *testing.T) {
 		t.Fatalf("CONNACK announces %+v", ack.props)
 	}
 	c.publish(0, 0, "ivi/a", strings.Repeat("x", 1024))
-	if reason := c.expect(typeDisconnect).reasons[0]; reason != reasonPacketTooLarge {
+	if reason := c.expect(wire.Disconnect).reasons[0]; reason != wire.PacketTooLarge {
 		t.Fatalf("DISCONNECT 0x%02X", reason)
 	}
 	c.closed()
@@ -25,10 +28,10 @@ func TestTooLargePacketEndsTheConnection(t *testing.T) {
 	old.publish(0, 0, "ivi/a", strings.Repeat("x", 1024))
 	old.closed()
 	first := dial(t, b, 5) // before CONNECT nothing larger is read either
-	first.send(typeConnect<<4, 0xFF, 0xFF, 0xFF, 0x7F)
+	first.send(byte(wire.Connect)<<4, 0xFF, 0xFF, 0xFF, 0x7F)
 	first.closed()
 	endless := dial(t, b, 5)
-	endless.send(typeConnect<<4, 0x80, 0x80, 0x80, 0x80, 0x80)
+	endless.send(byte(wire.Connect)<<4, 0x80, 0x80, 0x80, 0x80, 0x80)
 	endless.closed()
 }
 
@@ -48,14 +51,14 @@ func TestConnectionsAndSessionsAreCounted(t *testing.T) {
 	b := start(t, loopback+"  limits: {connections: 2, sessions: 1}\n")
 	first := connect(t, b, 5, "first")
 	second := dial(t, b, 5)
-	if ack := second.connect("second"); ack.reasons[0] != reasonQuotaExceeded {
+	if ack := second.connect("second"); ack.reasons[0] != wire.QuotaExceeded {
 		t.Fatalf("CONNACK 0x%02X", ack.reasons[0])
 	}
 	second.closed()
 	eventually(t, "one connection", func() bool { return b.Stats().Connections == 1 })
 	silent := dial(t, b, 4)
 	eventually(t, "two connections", func() bool { return b.Stats().Connections == 2 })
-	for version, want := range map[byte]byte{4: 3, 5: reasonServerBusy} {
+	for version, want := range map[byte]wire.Reason{4: 3, 5: wire.ServerBusy} {
 		c := dial(t, b, version)
 		if ack := c.connect("more"); ack.reasons[0] != want {
 			t.Fatalf("CONNACK 0x%02X, want 0x%02X", ack.reasons[0], want)
@@ -66,19 +69,58 @@ func TestConnectionsAndSessionsAreCounted(t *testing.T) {
 	silent.socket.Close()
 }
 
+func TestListenersOwnLimitsAreTold(t *testing.T) {
+	b := start(t, `
+broker:
+  listeners:
+    - {name: local, address: "127.0.0.1:0"}
+    - {name: single, address: "127.0.0.1:0", max_connections: 1}
+    - {name: slow, address: "127.0.0.1:0", connect_rate: 1}
+`)
+	held := dialAt(t, address(t, b, "single"), 5)
+	eventually(t, "the first connection", func() bool { return b.Stats().Connections == 1 })
+	for version, want := range map[byte]wire.Reason{4: 3, 5: wire.QuotaExceeded} {
+		if got := dialAt(t, address(t, b, "single"), version).connect("more").reasons[0]; got != want {
+			t.Errorf("CONNACK 0x%02X, want 0x%02X", got, want)
+		}
+	}
+	if got := held.connect("held").reasons[0]; got != wire.Success {
+		t.Errorf("CONNACK 0x%02X to the client that has the place", got)
+	}
+	var storm []*client
+	for range 12 {
+		storm = append(storm, dialAt(t, address(t, b, "slow"), 5))
+	}
+	early := uint64(0)
+	for _, c := range storm {
+		switch got := c.connect("").reasons[0]; got {
+		case wire.Success:
+		case wire.ConnectRateExceeded:
+			early++
+		default:
+			t.Errorf("CONNACK 0x%02X", got)
+		}
+	}
+	connect(t, b, 5, "other")
+	st := b.Stats()
+	if single, slow := st.Listeners[1].Refused["listener_connections"], st.Listeners[2].Refused["connect_rate"]; single != 2 || early == 0 || slow != early || st.ConnectionsRefused != 2+early {
+		t.Errorf("%d were early, counted %+v", early, st)
+	}
+}
+
 func TestSubscriptionsAreCounted(t *testing.T) {
 	b := start(t, loopback+"  limits: {subscriptions: 1, topic_levels: 3}\n")
 	c := connect(t, b, 5, "c")
 	for _, s := range []struct {
 		filter string
-		reason byte
-	}{{"a", 0}, {"b", reasonQuotaExceeded}, {"a", 0}, {"a/b/c/d", reasonFilterInvalid}} {
+		reason wire.Reason
+	}{{"a", 0}, {"b", wire.QuotaExceeded}, {"a", 0}, {"a/b/c/d", wire.FilterInvalid}} {
 		if got := c.subscribe(s.filter, 0); got != s.reason {
 			t.Fatalf("%s: SUBACK 0x%02X", s.filter, got)
 		}
 	}
 	c.publish(0, 0, "a/b/c/d", "x")
-	if reason := c.expect(typeDisconnect).reasons[0]; reason != reasonTopicInvalid {
+	if reason := c.expect(wire.Disconnect).reasons[0]; reason != wire.TopicInvalid {
 		t.Fatalf("DISCONNECT 0x%02X", reason)
 	}
 }
@@ -88,7 +130,7 @@ func TestSilentConnectionIsClosed(t *testing.T) {
 	dial(t, b, 5).closed()
 	c := connect(t, b, 5, "c") // the deadline ends with CONNECT
 	half := dial(t, b, 5)
-	half.send(typeConnect << 4)
+	half.send(byte(wire.Connect) << 4)
 	half.closed()
 	c.ping()
 }
@@ -98,7 +140,7 @@ func TestKeepAliveEndsTheConnection(t *testing.T) {
 	c := connect(t, b, 5, "c", func(pk *packets.Packet) { pk.Connect.Keepalive = 1 })
 	long := connect(t, b, 4, "long", func(pk *packets.Packet) { pk.Connect.Keepalive = 65535 })
 	begin := time.Now()
-	if reason := c.expect(typeDisconnect).reasons[0]; reason != reasonKeepAlive {
+	if reason := c.expect(wire.Disconnect).reasons[0]; reason != wire.KeepAliveTimeout {
 		t.Fatalf("DISCONNECT 0x%02X", reason)
 	}
 	if took := time.Since(begin); took < 1400*time.Millisecond {
@@ -123,7 +165,7 @@ func TestWrongPacketsEndTheConnectionOnly(t *testing.T) {
 	} {
 		c := connect(t, b, 5, "bad")
 		c.send(p...)
-		if reason := c.expect(typeDisconnect).reasons[0]; reason < reasonUnspecified {
+		if reason := c.expect(wire.Disconnect).reasons[0]; reason < wire.Unspecified {
 			t.Errorf("%s: DISCONNECT 0x%02X", name, reason)
 		}
 		c.closed()
@@ -137,20 +179,20 @@ func TestWrongConnectIsRefused(t *testing.T) {
 		name    string
 		version byte // of the answer
 		packet  []byte
-		reason  byte // 0 for none
+		reason  wire.Reason // 0 for none
 	}{
-		{"level 6", 5, []byte("\x10\x0d\x00\x04MQTT\x06\x02\x00\x00\x00\x00\x00"), reasonUnsupportedVersion},
+		{"level 6", 5, []byte("\x10\x0d\x00\x04MQTT\x06\x02\x00\x00\x00\x00\x00"), wire.UnsupportedVersion},
 		{"level 2", 4, []byte("\x10\x0c\x00\x04MQTT\x02\x02\x00\x00\x00\x00"), 1},
 		{"another protocol", 4, []byte("\x10\x0c\x00\x04HTTP\x04\x02\x00\x00\x00\x00"), 0},
 		{"no id for a kept session", 4, []byte("\x10\x0c\x00\x04MQTT\x04\x00\x00\x00\x00\x00"), 2},
 		{"reserved flag", 4, []byte("\x10\x0c\x00\x04MQTT\x04\x03\x00\x00\x00\x00"), 0},
-		{"authentication method", 5, []byte("\x10\x11\x00\x04MQTT\x05\x02\x00\x00\x04\x15\x00\x01x\x00\x00"), reasonAuthMethod},
+		{"authentication method", 5, []byte("\x10\x11\x00\x04MQTT\x05\x02\x00\x00\x04\x15\x00\x01x\x00\x00"), wire.BadAuthMethod},
 		{"not CONNECT", 4, []byte("\xc0\x00"), 0},
 	} {
 		cl := dial(t, b, c.version)
 		cl.send(c.packet...)
 		if c.reason != 0 {
-			if got := cl.expect(typeConnack).reasons[0]; got != c.reason {
+			if got := cl.expect(wire.Connack).reasons[0]; got != c.reason {
 				t.Errorf("%s: CONNACK 0x%02X, want 0x%02X", c.name, got, c.reason)
 			}
 		}
@@ -171,7 +213,7 @@ func TestSessionExpiryIsBounded(t *testing.T) {
 	c.subscribe("ivi/#", 1)
 	c.goodbye()
 	eventually(t, "absence", func() bool { return b.Stats().Clients == 0 })
-	b.expire(now())
+	b.expire(clock.Now())
 	if b.Stats().Sessions != 1 {
 		t.Fatal("the session ended before its time")
 	}
@@ -195,7 +237,7 @@ func TestCloseTellsClientsAndWaitsForNobody(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- b.Close(ctx) }()
 	c.expectPublish("ivi/a", "last")
-	if reason := c.expect(typeDisconnect).reasons[0]; reason != reasonShuttingDown {
+	if reason := c.expect(wire.Disconnect).reasons[0]; reason != wire.ShuttingDown {
 		t.Fatalf("DISCONNECT 0x%02X", reason)
 	}
 	c.closed()

@@ -3,10 +3,12 @@ package edgebroker
 import (
 	"log/slog"
 	"sync"
+
+	"github.com/fascia-edge/fascia/clock"
 )
 
 // noisePause is how long a warning that clients can cause is not repeated.
-const noisePause = 5 * second
+const noisePause = 5 * clock.Second
 
 // noise lets through one warning of a kind in a while and counts the rest: a
 // hostile client must not fill the log.
@@ -16,7 +18,7 @@ type noise struct {
 }
 
 type muted struct {
-	until clock
+	until clock.Time
 	count int
 }
 
@@ -31,7 +33,7 @@ func (n *noise) warn(log *slog.Logger, text string, args ...any) {
 		m = &muted{}
 		n.kinds[text] = m
 	}
-	at := now()
+	at := clock.Now()
 	if at < m.until {
 		m.count++
 		return

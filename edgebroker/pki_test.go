@@ -1,92 +1,61 @@
 package edgebroker
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/fascia-edge/fascia/auth/pki"
 )
 
-// pki is a certificate authority with what it has issued, as files.
-type pki struct {
-	t    testing.TB
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-	next int64
+// authority issues certificates as files.
+type authority struct {
+	t   testing.TB
+	dir string
+	ca  *pki.CA
 }
 
-func newPKI(t testing.TB) *pki {
-	p := &pki{t: t, dir: t.TempDir(), pool: x509.NewCertPool(), next: 1}
-	p.cert, p.key = p.issue("ca", func(c *x509.Certificate) {
-		c.IsCA, c.BasicConstraintsValid = true, true
-		c.KeyUsage |= x509.KeyUsageCertSign
-	})
-	p.pool.AddCert(p.cert)
-	return p
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	ca, err := pki.NewCA("test", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{t: t, dir: t.TempDir(), ca: ca}
+	if err := ca.WriteCertificate(a.file("ca.pem")); err != nil {
+		t.Fatal(err)
+	}
+	a.issue(pki.Leaf{Name: "server", Use: pki.Server, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	return a
 }
 
 // issue writes NAME.pem and NAME.key.
-func (p *pki) issue(name string, change func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
-	p.t.Helper()
-	p.next++
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(p.next),
-		Subject:      pkix.Name{CommonName: name},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		DNSNames:     []string{name + ".vehicle"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	if change != nil {
-		change(template)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func (a *authority) issue(leaf pki.Leaf) {
+	a.t.Helper()
+	leaf.Lifetime = time.Hour
+	pair, err := a.ca.Issue(leaf)
 	if err != nil {
-		p.t.Fatal(err)
+		a.t.Fatal(err)
 	}
-	parent, signer := p.cert, p.key
-	if parent == nil {
-		parent, signer = template, key
+	if err := pair.WritePEM(a.file(leaf.Name+".pem"), a.file(leaf.Name+".key")); err != nil {
+		a.t.Fatal(err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	writeFile(p.t, p.file(name+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	writeFile(p.t, p.file(name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return cert, key
 }
 
-func (p *pki) file(name string) string { return filepath.Join(p.dir, name) }
-
-func (p *pki) client(name string) *tls.Config {
-	cfg := &tls.Config{RootCAs: p.pool}
-	if name != "" {
-		pair, err := tls.LoadX509KeyPair(p.file(name+".pem"), p.file(name+".key"))
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
+// client issues a certificate with NAME.vehicle and is a client that has it.
+func (a *authority) client(name string) *tls.Config {
+	a.t.Helper()
+	a.issue(pki.Leaf{Name: name, Use: pki.Client, DNSNames: []string{name + ".vehicle"}})
+	pair, err := tls.LoadX509KeyPair(a.file(name+".pem"), a.file(name+".key"))
+	if err != nil {
+		a.t.Fatal(err)
 	}
-	return cfg
+	return &tls.Config{RootCAs: a.ca.Pool(), Certificates: []tls.Certificate{pair}}
 }
+
+// stranger is a client without a certificate.
+func (a *authority) stranger() *tls.Config { return &tls.Config{RootCAs: a.ca.Pool()} }
+
+func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }

@@ -2,12 +2,13 @@ package edgebroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/topic"
 )
 
@@ -18,17 +19,22 @@ const maxMessage = 268_435_455 - 1<<17
 // can't keep up loses messages by the limits of the configuration, which are
 // counted. With Retain it is stored too, and an empty payload then clears what
 // is stored. A topic below vss/ is a last known value: see LastValue.
-// The error wraps ErrTopic, ErrTooLarge, ErrRetainedFull or ErrEmptyValue.
+// The error wraps ErrTopic, ErrTooLarge, ErrRetainedFull, ErrEmptyValue, or
+// ErrStore when it can't be stored now; then nobody has got it.
 func (b *Broker) Publish(msg Message) error {
 	if err := b.checkMessage(&msg); err != nil {
 		return err
 	}
-	return b.publish(&msg)
+	if isValue(msg.Topic) {
+		return b.publishValue(msg.publication(), nil)
+	}
+	return b.send(msg.publication(), &commitment{b: b})
 }
 
 // PublishWait is Publish for sources that can wait: it holds the message back
 // until every connected subscriber at QoS 1 or 2, and every durable receiver,
-// has room for it. It returns the context's error when that ends first.
+// has room for it, and returns when those have it as durably as the policy asks.
+// It returns the context's error when that ends first.
 func (b *Broker) PublishWait(ctx context.Context, msg Message) error {
 	if err := b.checkMessage(&msg); err != nil {
 		return err
@@ -48,7 +54,22 @@ func (b *Broker) PublishWait(ctx context.Context, msg Message) error {
 		}
 		done()
 	}
-	return b.publish(&msg)
+	if err := b.store.WaitRoom(ctx); err != nil {
+		return fmt.Errorf("topic %q: waiting for the store: %w", msg.Topic, err)
+	}
+	committed := make(chan error, 1)
+	k := &commitment{b: b, done: func(err error) { committed <- err }}
+	publish := b.send
+	if isValue(msg.Topic) {
+		publish = b.publishValue
+	}
+	if err := publish(msg.publication(), k); err != nil {
+		return err
+	}
+	if k.tx == nil {
+		return nil
+	}
+	return <-committed
 }
 
 func (b *Broker) checkMessage(m *Message) error {
@@ -66,75 +87,83 @@ func (b *Broker) checkMessage(m *Message) error {
 	return nil
 }
 
-// publish takes over m.
-func (b *Broker) publish(m *Message) error {
-	if strings.HasPrefix(m.Topic, valuePrefix) {
-		if m.Origin.Client != "" {
-			if err := b.takeValue(m); err != nil {
-				return err
-			}
-		}
-		return b.LastValue(m.Topic).set(m.Payload, m.ContentType, m.Origin)
-	}
-	m.start(now())
-	later, err := b.route(m)
-	for _, l := range later {
-		l.fn(*m)
+// send routes a message of this process; k is as in offer.
+func (b *Broker) send(p *publication, k *commitment) error {
+	var later burst
+	r := b.newRoute(p.topic)
+	b.routing.RLock()
+	b.refresh(r, p.origin.Client, allowed)
+	calls, err := b.offer(p, r, k, &later)
+	b.routing.RUnlock()
+	later.handOver()
+	for _, l := range calls {
+		l.fn(p.message())
 	}
 	return err
 }
 
-var deliveries = sync.Pool{New: func() any { return new([]delivery) }}
+func allowed(string) auth.Decision { return auth.Decision{Allow: true} }
 
-// route stores a retained message and hands m to its receivers. Those in this
-// process that are called come back, for after the lock: they may publish.
-func (b *Broker) route(m *Message) (later []*local, err error) {
-	b.routing.RLock()
-	defer b.routing.RUnlock()
-	if m.Retain {
+// offer keeps a retained message and hands p to its receivers; what the store is
+// to hold of it goes into k, which is then committed if it holds anything. With
+// an error nobody has got p, and k is left to the caller. Those in this process
+// that are called come back, for after the lock: they may publish. The caller
+// holds Broker.routing for reading.
+func (b *Broker) offer(p *publication, r *route, k *commitment, later *burst) (calls []*local, err error) {
+	if err := b.admit(p, r); err != nil {
+		return nil, err
+	}
+	if p.retain {
 		b.retained.mu.Lock()
 		defer b.retained.mu.Unlock()
-		m.stored = b.index.generation
-		if err := b.retained.store(m); err != nil {
-			b.counters.retainedRefused.Add(1)
+		if err := b.retain(p, k); err != nil {
 			return nil, err
 		}
 	}
-	list := deliveries.Get().(*[]delivery)
-	*list = b.index.match(m.Topic, m.Origin.Client, (*list)[:0])
-	later = b.deliver(m, *list, nil)
-	clear(*list)
-	deliveries.Put(list)
-	return later, nil
-}
-
-// deliver hands m to the receivers and appends those to be called after the
-// lock to later.
-func (b *Broker) deliver(m *Message, receivers []delivery, later []*local) []*local {
-	for i := range receivers {
-		d := &receivers[i]
-		switch {
-		case d.session != nil:
-			d.session.deliver(m, d.qos, m.Retain && d.retainAsPublished, d.ids)
-		case d.group != nil:
-			if to, ok := d.group.pick(m.Topic); ok {
-				to.session.deliver(m, to.sub.qos, m.Retain && to.sub.retainAsPublished, to.sub.ids())
-			}
-		case d.local.durable != nil:
-			d.local.durable.push(*m)
-		default:
-			later = append(later, d.local)
-		}
+	calls = b.pass(p, r, k, later)
+	k.message(p)
+	if k.tx != nil {
+		k.commit(r.sync)
 	}
-	return later
+	return calls, nil
 }
 
-func (sub *subscription) ids() []uint32 {
-	if sub.id == 0 {
+// admit refuses, before anything is stored, what could not be promised: when the
+// store takes no messages, or a receiver that is to reject is full.
+func (b *Broker) admit(p *publication, r *route) error {
+	if p.qos == 0 && !p.retain {
 		return nil
 	}
-	return []uint32{sub.id}
+	refusal := b.store.Refuses()
+	if refusal == nil && p.origin.Client == "" && b.store.Busy() {
+		refusal = errBusy // clients are held back instead
+	}
+	rejects := b.cfg.Limits.WhenFull == whenFullReject
+	if refusal == nil && !rejects {
+		return nil
+	}
+	stores := p.retain && len(p.payload) > 0
+	for i := range r.receivers {
+		switch d := &r.receivers[i]; {
+		case d.local != nil:
+			stores = stores || d.local.durable != nil
+		case d.session == nil || min(d.qos, p.qos) == 0:
+		default:
+			stores = stores || d.session.inStore()
+			if rejects && d.session.full(p.size()) {
+				b.counters.rejected.Add(1)
+				return fmt.Errorf("topic %q: session of %q: %w", p.topic, d.session.id, ErrQueueFull)
+			}
+		}
+	}
+	if refusal != nil && stores {
+		b.counters.rejected.Add(1)
+		return fmt.Errorf("topic %q: %w: %w", p.topic, ErrStore, refusal)
+	}
+	return nil
 }
+
+var errBusy = errors.New("the disk is behind")
 
 // full reports whether a receiver that PublishWait waits for has no room.
 func (b *Broker) full(m *Message) bool {
@@ -155,6 +184,8 @@ func (b *Broker) full(m *Message) bool {
 	deliveries.Put(list)
 	return full
 }
+
+var deliveries = sync.Pool{New: func() any { return new([]delivery) }}
 
 // room wakes those that wait for a receiver to have room.
 type room struct {

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 func TestRetainedMessageReachesNewSubscriber(t *testing.T) {
 	b := start(t, loopback)
 	pub := connect(t, b, 5, "pub")
 	pub.publish(1, 1, "ivi/a", "kept", retaining)
-	pub.expect(typePuback)
+	pub.expect(wire.Puback)
 	sub := connect(t, b, 4, "sub")
 	sub.subscribe("ivi/#", 2)
 	if got := sub.expectPublish("ivi/a", "kept"); !got.retain || got.qos != 1 {
@@ -40,14 +42,14 @@ func TestRetainedMessageReachesNewSubscriber(t *testing.T) {
 func TestRetainedMessagesAreBounded(t *testing.T) {
 	b := start(t, loopback+"  limits: {retained_messages: 2, retained_bytes: 8KiB}\n")
 	c := connect(t, b, 5, "c")
-	for i, want := range []byte{0, 0, reasonQuotaExceeded} {
+	for i, want := range []wire.Reason{0, 0, wire.QuotaExceeded} {
 		c.publish(1, 1, fmt.Sprint("ivi/", i), "x", retaining)
-		if got := c.expect(typePuback).reasons[0]; got != want {
+		if got := c.expect(wire.Puback).reasons[0]; got != want {
 			t.Fatalf("message %d: PUBACK 0x%02X, want 0x%02X", i, got, want)
 		}
 	}
 	c.publish(1, 1, "ivi/0", string(make([]byte, 9000)), retaining)
-	if got := c.expect(typePuback).reasons[0]; got != reasonQuotaExceeded {
+	if got := c.expect(wire.Puback).reasons[0]; got != wire.QuotaExceeded {
 		t.Fatalf("PUBACK 0x%02X", got)
 	}
 	old := connect(t, b, 4, "old") // has no such answer
@@ -101,13 +103,13 @@ func TestWillIsSentUnlessTheClientSaysGoodbye(t *testing.T) {
 			t.Fatalf("got %+v", got)
 		}
 		c := connect(t, b, version, name, will)
-		c.send(typePublish<<4|6, 0) // QoS 3
+		c.send(byte(wire.Publish)<<4|6, 0) // QoS 3
 		watch.expectPublish("ivi/"+name, "gone")
 	}
 	c := connect(t, b, 5, "w4", func(pk *packets.Packet) {
 		pk.Connect.WillFlag, pk.Connect.WillTopic = true, "ivi/empty"
 	})
-	c.send(typeDisconnect<<4, 1, reasonWithWill)
+	c.send(byte(wire.Disconnect)<<4, 1, byte(wire.DisconnectWithWill))
 	watch.expectPublish("ivi/empty", "")
 }
 

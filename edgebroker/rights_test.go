@@ -6,6 +6,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/fascia-edge/fascia/auth"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 func TestRefusedPublishIsAnsweredByVersion(t *testing.T) {
@@ -17,22 +19,23 @@ func TestRefusedPublishIsAnsweredByVersion(t *testing.T) {
 	}
 	defer cancel()
 	for _, c := range []struct {
-		version, qos, reason byte
-	}{{5, 1, reasonNotAuthorized}, {5, 2, reasonNotAuthorized}, {4, 1, 0}, {4, 2, 0}, {5, 0, 0}, {4, 0, 0}} {
+		version, qos byte
+		reason       wire.Reason
+	}{{5, 1, wire.NotAuthorized}, {5, 2, wire.NotAuthorized}, {4, 1, 0}, {4, 2, 0}, {5, 0, 0}, {4, 0, 0}} {
 		cl := connect(t, b, c.version, "c")
 		cl.publish(c.qos, uint16(c.qos), "act/Vehicle/Body/Horn", "true")
 		switch c.qos {
 		case 1:
-			if r := cl.expect(typePuback).reasons[0]; r != c.reason {
+			if r := cl.expect(wire.Puback).reasons[0]; r != c.reason {
 				t.Fatalf("%+v: PUBACK 0x%02X", c, r)
 			}
 		case 2:
-			if r := cl.expect(typePubrec).reasons[0]; r != c.reason {
+			if r := cl.expect(wire.Pubrec).reasons[0]; r != c.reason {
 				t.Fatalf("%+v: PUBREC 0x%02X", c, r)
 			}
 			if c.version == 4 {
-				cl.ack(typePubrel, 2)
-				cl.expect(typePubcomp)
+				cl.ack(wire.Pubrel, 2)
+				cl.expect(wire.Pubcomp)
 			}
 		}
 		cl.ping()
@@ -53,7 +56,7 @@ func TestTopicAliasDoesNotEvadeRights(t *testing.T) {
 	alias := func(pk *packets.Packet) { pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = 3, true }
 	for _, topic := range []string{"act/Vehicle/Body/Horn", ""} {
 		c.publish(1, 1, topic, "true", alias)
-		if r := c.expect(typePuback).reasons[0]; r != reasonNotAuthorized {
+		if r := c.expect(wire.Puback).reasons[0]; r != wire.NotAuthorized {
 			t.Fatalf("PUBACK 0x%02X with topic %q", r, topic)
 		}
 	}
@@ -63,7 +66,7 @@ func TestSysTopicsAreTheBrokers(t *testing.T) {
 	b := start(t, withProvider) // publishes #
 	c := connect(t, b, 5, "c")
 	c.publish(1, 1, "$SYS/broker/version", "mine")
-	if r := c.expect(typePuback).reasons[0]; r != reasonNotAuthorized {
+	if r := c.expect(wire.Puback).reasons[0]; r != wire.NotAuthorized {
 		t.Fatalf("PUBACK 0x%02X", r)
 	}
 	c.subscribe("$SYS/broker/version", 0)
@@ -90,20 +93,20 @@ func TestSubscriptionsFollowTheGrants(t *testing.T) {
 	old := connect(t, b, 4, "seat2")
 	for _, s := range []struct {
 		filter string
-		reason byte
+		reason wire.Reason
 	}{
 		{"vss/#", 0},
 		{"vss/+/Speed", 0},
-		{"#", reasonNotAuthorized},
-		{"+/Vehicle", reasonNotAuthorized},
+		{"#", wire.NotAuthorized},
+		{"+/Vehicle", wire.NotAuthorized},
 		{"dev/seat1/a", 0},
-		{"dev/+/a", reasonNotAuthorized},
-		{"vss/Vehicle/CurrentLocation/Latitude", reasonNotAuthorized},
+		{"dev/+/a", wire.NotAuthorized},
+		{"vss/Vehicle/CurrentLocation/Latitude", wire.NotAuthorized},
 		{"$share/g/vss/#", 0},
-		{"$share/g/ivi/#", reasonNotAuthorized},
-		{"$share/g", reasonFilterInvalid},
-		{"a#", reasonFilterInvalid},
-		{"$SYS/#", reasonNotAuthorized},
+		{"$share/g/ivi/#", wire.NotAuthorized},
+		{"$share/g", wire.FilterInvalid},
+		{"a#", wire.FilterInvalid},
+		{"$SYS/#", wire.NotAuthorized},
 	} {
 		if got := c.subscribe(s.filter, 0); got != s.reason {
 			t.Errorf("%s: SUBACK 0x%02X, want 0x%02X", s.filter, got, s.reason)
@@ -111,7 +114,7 @@ func TestSubscriptionsFollowTheGrants(t *testing.T) {
 		if s.filter == "dev/seat1/a" {
 			continue
 		}
-		if got := old.subscribe(s.filter, 0); got != min(s.reason, reasonUnspecified) {
+		if got := old.subscribe(s.filter, 0); got != min(s.reason, wire.Unspecified) {
 			t.Errorf("%s: 3.1.1 SUBACK 0x%02X", s.filter, got)
 		}
 	}
@@ -132,7 +135,7 @@ func TestNewPolicyHoldsForThoseConnected(t *testing.T) {
 	c := connect(t, b, 5, "seat1")
 	c.subscribe("vss/#", 0)
 	c.publish(1, 1, "dev/seat1/a", "x")
-	if r := c.expect(typePuback).reasons[0]; r != 0 {
+	if r := c.expect(wire.Puback).reasons[0]; r != 0 {
 		t.Fatalf("PUBACK 0x%02X", r)
 	}
 	publish(t, b, "vss/Vehicle/Speed", "1", 0)
@@ -140,14 +143,14 @@ func TestNewPolicyHoldsForThoseConnected(t *testing.T) {
 	b.SetPolicy(auth.New(auth.Config{}))
 	publish(t, b, "vss/Vehicle/Speed", "2", 0)
 	c.publish(1, 2, "dev/seat1/a", "x")
-	if r := c.expect(typePuback).reasons[0]; r != reasonNotAuthorized {
+	if r := c.expect(wire.Puback).reasons[0]; r != wire.NotAuthorized {
 		t.Fatalf("PUBACK 0x%02X", r)
 	}
 }
 
 func TestWillNeedsTheRightToPublish(t *testing.T) {
 	b := start(t, loopback)
-	for version, want := range map[byte]byte{4: 5, 5: reasonNotAuthorized} {
+	for version, want := range map[byte]wire.Reason{4: 5, 5: wire.NotAuthorized} {
 		c := dial(t, b, version)
 		ack := c.connect("c", func(pk *packets.Packet) {
 			pk.Connect.WillFlag, pk.Connect.WillTopic, pk.Connect.WillPayload = true, "act/x", []byte("y")
@@ -169,16 +172,16 @@ func TestOriginIsTheBrokersWord(t *testing.T) {
 		pk.Properties.ResponseTopic, pk.Properties.CorrelationData = "ivi/r", []byte{1}
 		pk.Properties.MessageExpiryInterval, pk.Properties.PayloadFormat, pk.Properties.PayloadFormatFlag = 9, 1, true
 	})
-	c.expect(typePuback)
+	c.expect(wire.Puback)
 	m := <-got
 	want := Origin{Client: "nav", Identity: "anonymous", Role: auth.Local, Listener: "local"}
-	if m.Origin != want || m.UserProperties[0] != (UserProperty{"k", "v"}) || m.ResponseTopic != "ivi/r" ||
+	if m.Origin != want || m.UserProperties[0] != (UserProperty{Name: "k", Value: "v"}) || m.ResponseTopic != "ivi/r" ||
 		len(m.CorrelationData) != 1 || m.Expiry != 9 || !m.PayloadUTF8 || m.QoS != 1 {
 		t.Fatalf("got %+v", m)
 	}
 	cancel()
 	c.publish(1, 2, "ivi/a", "x")
-	c.expect(typePuback)
+	c.expect(wire.Puback)
 	if len(got) != 0 {
 		t.Fatal("a message after cancel")
 	}

@@ -129,6 +129,7 @@ func TestDurableReceiverDropsTheOldest(t *testing.T) {
 	for i := 1; i < 6; i++ {
 		publish(t, b, "ivi/n", strconv.Itoa(i), 1)
 	}
+	eventually(t, "three drops", func() bool { return b.Durables()[0].Dropped == 3 })
 	close(hold)
 	for _, want := range []string{"0", "3", "4", "5"} { // 0 was under way when it was dropped
 		if text := <-got; text != want {

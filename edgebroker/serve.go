@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 // expiryInterval is how often expiries and delayed wills are looked for; they
@@ -14,27 +18,32 @@ const expiryInterval = time.Second
 // and wraps the system's (syscall.EADDRINUSE for one that is taken); what was
 // bound is closed again. An interface without addresses is no error: it is
 // waited for.
-func (b *Broker) Listen() error {
-	for _, l := range b.listeners {
-		if err := l.bind(); err != nil {
-			for _, bound := range b.listeners {
-				bound.close()
-			}
-			return err
-		}
-	}
-	return nil
-}
+func (b *Broker) Listen() error { return b.listeners.Listen() }
+
+// Listeners tells where clients connect now. An interface has one entry for
+// each of its addresses, and none while it has none.
+func (b *Broker) Listeners() []listen.Info { return b.listeners.Info() }
 
 // Serve starts to accept clients and returns at once; Close ends what it
 // starts. A second call does nothing.
 func (b *Broker) Serve() {
 	b.serving.Do(func() {
-		for _, l := range b.listeners {
-			l.serve()
-		}
+		b.listeners.Serve(b.serve)
 		b.workers.Go(b.keepHouse)
 	})
+}
+
+// serve runs one connection to its end.
+func (b *Broker) serve(socket *listen.Conn) {
+	c, err := newConn(b, socket)
+	if err != nil {
+		_ = socket.Close()
+		b.log.Debug("connection is gone", "remote", socket.Remote(), "error", err)
+		return
+	}
+	b.conns.add(c)
+	defer b.conns.remove(c)
+	c.serve()
 }
 
 // Close stops accepting, tells version 5 clients that the server shuts down
@@ -43,16 +52,18 @@ func (b *Broker) Serve() {
 // returned.
 func (b *Broker) Close(ctx context.Context) error {
 	b.halt()
-	for _, l := range b.listeners {
-		l.close()
-	}
+	b.listeners.Close()
 	for _, c := range b.conns.all() {
-		c.end(reasonShuttingDown)
+		c.end(wire.ShuttingDown)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		b.listeners.Wait()
 		b.workers.Wait()
+		if b.store != nil {
+			_ = b.settle(b.store.Begin()) // all that was committed is completed
+		}
 	}()
 	select {
 	case <-done:
@@ -83,12 +94,12 @@ func (b *Broker) keepHouse() {
 		case <-renew:
 			b.publishState()
 		case <-expiry.C:
-			b.expire(now())
+			b.expire(clock.Now())
 		}
 	}
 }
 
-func (b *Broker) expire(at clock) {
-	b.retained.expire(at)
+func (b *Broker) expire(at clock.Time) {
+	b.expireRetained(at)
 	b.expireSessions(at)
 }

@@ -2,12 +2,15 @@ package edgebroker
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 // errSessionsFull refuses a CONNECT, errForeignSession one whose client id
@@ -58,7 +61,7 @@ func (b *Broker) claim(c *conn, identity *auth.Identity, clean bool) (s *session
 		}
 		old := s.owner
 		b.sessions.mu.Unlock()
-		old.end(reasonSessionTakenOver)
+		old.end(wire.SessionTakenOver)
 		<-old.detached
 	}
 	if s != nil && !clean {
@@ -80,6 +83,20 @@ func (b *Broker) claim(c *conn, identity *auth.Identity, clean bool) (s *session
 	return fresh, false, nil
 }
 
+// disclaim undoes a claim: the connection was not accepted.
+func (b *Broker) disclaim(s *session) {
+	s.mu.Lock()
+	s.absent = clock.Now()
+	ends := !s.stays
+	s.mu.Unlock()
+	b.sessions.mu.Lock()
+	s.owner = nil
+	if ends {
+		delete(b.sessions.byID, s.id)
+	}
+	b.sessions.mu.Unlock()
+}
+
 // sameOwner tells whether a session of one identity may go to another.
 // Anonymous clients have proved nothing, so they are told apart by the role of
 // their listener: a web page must not have the queue of a local program.
@@ -87,48 +104,71 @@ func sameOwner(had, asks *auth.Identity) bool {
 	return had.Name == asks.Name && (had.Name != auth.Anonymous || had.Role == asks.Role)
 }
 
-// attach gives a claimed session its connection: from here on messages flow.
-// accept writes the CONNACK, which comes before any of them.
-func (s *session) attach(c *conn, identity *auth.Identity, accept func()) {
+// attach gives a claimed session its connection: from here on messages flow,
+// behind the CONNACK.
+func (s *session) attach(c *conn, identity *auth.Identity, ack []byte) {
+	_ = c.socket.SetReadDeadline(time.Time{}) // that of CONNECT; a socket that is gone fails to be read
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.identity.Store(identity)
-	s.expiry, s.will = c.expiry, c.will
-	s.conn, s.since = c, time.Now()
-	s.remote, s.protocol = c.remote, c.protocol()
-	s.online.Store(true)
-	accept()
-	s.owe()
-	s.pump()
+	s.since = time.Now()
+	s.remote, s.protocol = c.socket.Remote(), c.protocol()
+	s.trusted = nil
+	if s.queue.stored != nil {
+		s.queue.rewind()
+	}
+	c.later.add(c.out, c.out.packet(ack))
+	c.session.Store(s) // after the CONNACK, since end sends a DISCONNECT from here on [MQTT-3.14.0-1]
+	s.link.Store(c)
+	s.pump(&c.later)
+	s.mu.Unlock()
+	c.later.flush()
+	s.b.rerouted(s, identity)
 }
 
-// detach takes the connection away. The will stays with the session for its
-// delay, the session for its expiry.
-func (s *session) detach(c *conn, sendWill bool) {
+// rerouted makes publishers look again at what a session may receive, when it
+// came back as somebody else than it left.
+func (b *Broker) rerouted(s *session, identity *auth.Identity) {
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	if had := s.routed; had == nil || *had == *identity {
+		s.routed = identity
+		return
+	}
+	s.routed = identity
+	b.index.generation++
+}
+
+// detach takes the connection away; err is why it ended. The will stays with the
+// session for its delay, the session for its expiry.
+func (s *session) detach(c *conn, err error) {
 	b := s.b
 	s.mu.Lock()
-	s.online.Store(false)
-	s.conn, s.since, s.absent = nil, time.Now(), now()
+	s.link.Store(nil)
+	s.since, s.absent = time.Now(), clock.Now()
 	s.expiry = c.expiry
-	var will *Message
-	switch {
-	case !sendWill:
-		s.will = nil
-	case c.willDelay == 0 || s.expiry == 0:
-		will, s.will = s.will, nil
-	default:
-		s.willAt = s.absent + min(c.willDelay, s.expiry)
-	}
 	ends := s.expiry == 0
+	due := err != nil && s.will != nil && (ends || s.will.delay == 0)
+	if err == nil {
+		s.will = nil
+	} else if s.will != nil && !due {
+		s.willAt = s.absent + min(s.will.delay, s.expiry)
+	}
+	if s.stays && !ends {
+		s.queue.rewind()
+		if !due {
+			tx := b.store.Begin()
+			s.write(tx, false)
+			tx.Commit(b.sync, nil)
+		}
+	}
 	s.mu.Unlock()
 
 	b.room.free()
-	if will != nil {
-		b.publishWill(s, will)
+	if due && !ends {
+		b.sendWill(s)
 	}
 	b.sessions.mu.Lock()
 	s.owner = nil
-	if ends {
+	if ends && b.sessions.byID[s.id] == s {
 		delete(b.sessions.byID, s.id)
 	}
 	b.sessions.mu.Unlock()
@@ -137,44 +177,72 @@ func (s *session) detach(c *conn, sendWill bool) {
 	}
 }
 
-// forget ends a session that is in the table no more.
+// forget ends a session that is in the table no more. Its will is sent, if it
+// has one [MQTT-3.1.2-8].
 func (b *Broker) forget(s *session) {
-	s.mu.Lock()
-	will := s.will
-	s.will, s.waiting, s.inflight = nil, nil, nil // caches of receivers may know the session a while
-	s.mu.Unlock()
-	if will != nil {
-		b.publishWill(s, will) // its session ended before its delay [MQTT-3.1.2-8]
-	}
 	b.routing.RLock()
 	filters := slices.Collect(maps.Keys(s.subs))
 	b.routing.RUnlock()
+	b.sendWill(s)
+	s.mu.Lock()
+	kept := s.stays || s.queue.stored != nil
+	if kept {
+		tx := b.store.Begin()
+		s.erase(tx, filters)
+		tx.Commit(b.sync, nil)
+	}
+	s.ended = true
+	s.queue = queue{}
+	s.mu.Unlock()
 	s.removeSubscriptions(filters)
 }
 
-// publishWill sends a will, if the policy of now still allows it.
-func (b *Broker) publishWill(s *session, will *Message) {
-	if d := b.mayPublish(s.identity.Load(), will.Topic); !d.Allow {
-		b.counters.publishesRefused.Add(1)
-		b.log.Warn("will refused", "client", s.id, "topic", will.Topic, "rule", d.Rule)
+// sendWill sends the will of a session whose client is absent, if the policy of
+// now still allows it. That it was sent is one change with the message, so a
+// restart neither loses nor repeats it.
+func (b *Broker) sendWill(s *session) {
+	s.mu.Lock()
+	w := s.will
+	if w == nil {
+		s.mu.Unlock()
 		return
 	}
-	if err := b.publish(will); err != nil {
+	s.will = nil
+	k := &commitment{b: b}
+	if s.expiry > 0 {
+		s.write(k.change(), false)
+	} else if !s.stays {
+		k.change().Delete(sessionKeys + s.id)
+	}
+	s.mu.Unlock()
+
+	p := w.publication
+	p.expires = lives(w.expiry)
+	err := error(nil)
+	if d := b.mayPublish(s.identity.Load(), p.topic); !d.Allow {
+		b.counters.publishesRefused.Add(1)
+		err = fmt.Errorf("topic %q: not allowed any more: %s", p.topic, d.Rule)
+	} else if isValue(p.topic) {
+		err = b.publishValue(&p, k)
+	} else {
+		err = b.send(&p, k)
+	}
+	if err != nil && k.tx != nil {
+		k.commit(b.sync)
+	}
+	if err != nil {
 		b.log.Warn("will lost", "client", s.id, "error", err)
 	}
 }
 
 // expireSessions sends wills that are due and ends sessions whose time is over.
-func (b *Broker) expireSessions(at clock) {
+func (b *Broker) expireSessions(at clock.Time) {
 	for _, s := range b.sessions.all() {
 		s.mu.Lock()
-		var will *Message
-		if s.conn == nil && s.will != nil && at >= s.willAt {
-			will, s.will = s.will, nil
-		}
+		due := s.will != nil && at >= s.willAt
 		s.mu.Unlock()
-		if will != nil {
-			b.publishWill(s, will)
+		if due && b.absent(s) {
+			b.sendWill(s)
 		}
 		if b.expireSession(s, at) {
 			b.forget(s)
@@ -182,7 +250,14 @@ func (b *Broker) expireSessions(at clock) {
 	}
 }
 
-func (b *Broker) expireSession(s *session, at clock) bool {
+// absent reports whether no connection has the session.
+func (b *Broker) absent(s *session) bool {
+	b.sessions.mu.Lock()
+	defer b.sessions.mu.Unlock()
+	return s.owner == nil
+}
+
+func (b *Broker) expireSession(s *session, at clock.Time) bool {
 	b.sessions.mu.Lock()
 	defer b.sessions.mu.Unlock()
 	if s.owner != nil || b.sessions.byID[s.id] != s {

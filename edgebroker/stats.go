@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/fascia-edge/fascia/edgebroker/listen"
 )
 
 // Stats are the broker's counters since the start and its state of now.
@@ -15,7 +17,8 @@ type Stats struct {
 	Subscriptions int
 	Retained      int // messages
 	RetainedBytes int
-	Values        int // last known values
+	Values        int            // last known values
+	Listeners     []listen.Stats // in the order of the configuration
 
 	ConnectionsAccepted  uint64
 	ConnectionsRefused   uint64 // over a limit, by handshake or by CONNECT
@@ -31,6 +34,11 @@ type Stats struct {
 	DroppedSession       uint64 // session full
 	DroppedExpired       uint64
 	DroppedTooLarge      uint64 // larger than the receiver takes
+	DroppedRights        uint64 // the receiver's role allows it no more
+	DroppedCorrupt       uint64 // can't be read from the store
+	DroppedStore         uint64 // values that the store was too slow for
+	Rejected             uint64 // publishes refused because they could not be stored or a queue that rejects was full
+	Unreadable           uint64 // stored sessions, subscriptions and retained messages that can't be read
 }
 
 // ClientInfo is one session, connected or kept for an absent client.
@@ -53,21 +61,21 @@ type ClientInfo struct {
 
 // counters are the running part of Stats.
 type counters struct {
-	connections, clients                                         atomic.Int64
-	accepted, refused, received, sent, bytesReceived, bytesSent  atomic.Uint64
-	publishesRefused, subscriptionsRefused, valuesRefused        atomic.Uint64
-	retainedRefused, droppedQoS0, droppedSession, droppedExpired atomic.Uint64
-	droppedTooLarge                                              atomic.Uint64
+	clients                                                           atomic.Int64
+	received, sent, bytesReceived, bytesSent                          atomic.Uint64
+	publishesRefused, subscriptionsRefused, valuesRefused             atomic.Uint64
+	retainedRefused, droppedQoS0, droppedSession, droppedExpired      atomic.Uint64
+	droppedRights, droppedCorrupt, droppedStore, rejected, unreadable atomic.Uint64
+	droppedTooLarge                                                   atomic.Uint64
 }
 
 // Stats is the state of now; safe for concurrent use.
 func (b *Broker) Stats() Stats {
 	c := &b.counters
 	st := Stats{
-		Connections:          int(c.connections.Load()),
+		Connections:          b.listeners.Open(),
 		Clients:              int(c.clients.Load()),
-		ConnectionsAccepted:  c.accepted.Load(),
-		ConnectionsRefused:   c.refused.Load(),
+		Listeners:            b.listeners.Stats(),
 		MessagesReceived:     c.received.Load(),
 		MessagesSent:         c.sent.Load(),
 		BytesReceived:        c.bytesReceived.Load(),
@@ -80,6 +88,17 @@ func (b *Broker) Stats() Stats {
 		DroppedSession:       c.droppedSession.Load(),
 		DroppedExpired:       c.droppedExpired.Load(),
 		DroppedTooLarge:      c.droppedTooLarge.Load(),
+		DroppedRights:        c.droppedRights.Load(),
+		DroppedCorrupt:       c.droppedCorrupt.Load(),
+		DroppedStore:         c.droppedStore.Load(),
+		Rejected:             c.rejected.Load(),
+		Unreadable:           c.unreadable.Load(),
+	}
+	for _, l := range st.Listeners {
+		st.ConnectionsAccepted += l.Accepted
+		for _, n := range l.Refused {
+			st.ConnectionsRefused += n
+		}
 	}
 	st.Sessions = b.sessions.len()
 	b.routing.RLock()

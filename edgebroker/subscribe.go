@@ -41,13 +41,13 @@ func (b *Broker) addLocal(l *local) (snapshot []Message, err error) {
 	b.routing.Lock()
 	defer b.routing.Unlock()
 	b.index.addLocal(l)
-	b.giveStored(l.filter, b.index.generation, func() {}, func(m *Message) {
-		stored := *m
-		stored.Retain = true
+	b.giveStored(l.filter, b.index.generation, func(int) {}, func(p *publication) {
+		stored := *p.keep()
+		stored.retain = true
 		if l.durable != nil {
-			l.durable.push(stored)
+			l.durable.give(&stored)
 		} else {
-			snapshot = append(snapshot, stored)
+			snapshot = append(snapshot, stored.message())
 		}
 	})
 	return snapshot, nil
@@ -61,14 +61,15 @@ func (b *Broker) removeLocal(l *local) {
 
 // giveStored calls fn with every retained message and last known value that a
 // subscription to filter gets which was added in that generation of the index:
-// all that is older. Each is one step with its publishers; before it comes wait.
-func (b *Broker) giveStored(filter string, added uint64, wait func(), fn func(*Message)) {
-	for _, m := range b.retained.matching(filter) {
-		wait()
-		b.retained.give(m, added, fn)
+// all that is older. Each is one step with its publishers; before it comes wait,
+// with about its size in bytes.
+func (b *Broker) giveStored(filter string, added uint64, wait func(size int), fn func(*publication)) {
+	for _, p := range b.retained.matching(filter) {
+		wait(p.size())
+		b.retained.give(p, added, fn)
 	}
 	for _, lv := range b.values.matching(filter) {
-		wait()
+		wait(lv.room())
 		lv.give(added, fn)
 	}
 }

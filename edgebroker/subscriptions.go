@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
 
@@ -19,27 +20,27 @@ const (
 // request is one filter of a SUBSCRIBE.
 type request struct {
 	*subscription
-	reason byte // the granted QoS, or why not
-	fresh  bool // the session had none with that filter
+	reason wire.Reason // the granted QoS, or why not
+	fresh  bool        // the session had none with that filter
 }
 
 // subscribe adds filters and sends what is known of them already.
-func (c *conn) subscribe(pk *packet) error {
+func (c *conn) subscribe(pk *wire.Packet) error {
 	s := c.session.Load()
 	if pk.PacketID == 0 || len(pk.Filters) == 0 {
-		return broken(reasonProtocolError, "SUBSCRIBE without a packet id or a filter") // [MQTT-3.8.3-2]
+		return wire.Break(wire.ProtocolError, "SUBSCRIBE without a packet id or a filter") // [MQTT-3.8.3-2]
 	}
 	id := 0
 	if ids := pk.Properties.SubscriptionIdentifier; len(ids) > 0 {
 		if id = ids[0]; id == 0 || len(ids) > 1 {
-			return broken(reasonProtocolError, "SUBSCRIBE with a wrong subscription identifier")
+			return wire.Break(wire.ProtocolError, "SUBSCRIBE with a wrong subscription identifier")
 		}
 	}
 	wanted := make([]request, len(pk.Filters))
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		if i >= c.b.cfg.Limits.Subscriptions {
-			wanted[i].reason = reasonQuotaExceeded
+			wanted[i].reason = wire.QuotaExceeded
 			continue
 		}
 		wanted[i].subscription = &subscription{
@@ -56,27 +57,48 @@ func (c *conn) subscribe(pk *packet) error {
 		}
 		wanted[i].reason = reason
 	}
+	if err := s.keepSubscriptions(wanted); err != nil {
+		c.b.noise.warn(c.b.log, "subscription not stored", "client", s.id, "error", err)
+		for i := range wanted {
+			wanted[i].reason = wire.QuotaExceeded
+		}
+	}
 	c.b.addSubscriptions(c, s, pk.PacketID, wanted)
 	return nil
 }
 
+// keepSubscriptions stores what is allowed, for a session that outlives the
+// process, and waits for it: SUBACK confirms it.
+func (s *session) keepSubscriptions(wanted []request) error {
+	if !s.stays {
+		return nil
+	}
+	tx := s.b.store.Begin()
+	for i := range wanted {
+		if r := &wanted[i]; !r.reason.Failed() {
+			tx.Put(filterKey(s.id, r.filter), r.append(nil))
+		}
+	}
+	return s.b.settle(tx)
+}
+
 // maySubscribe is the reason for SUBACK: the granted QoS, or why not.
-func (c *conn) maySubscribe(s *session, sub *subscription) (reason byte, err error) {
+func (c *conn) maySubscribe(s *session, sub *subscription) (reason wire.Reason, err error) {
 	group, filter, ok := topic.Shared(sub.filter)
 	switch {
 	case sub.retainHandling > 2:
-		return 0, broken(reasonProtocolError, "SUBSCRIBE with retain handling 3")
+		return 0, wire.Break(wire.ProtocolError, "SUBSCRIBE with retain handling 3")
 	case group != "" && sub.noLocal:
-		return 0, broken(reasonProtocolError, "shared subscription with No Local") // [MQTT-3.8.3-4]
+		return 0, wire.Break(wire.ProtocolError, "shared subscription with No Local") // [MQTT-3.8.3-4]
 	case !ok || !topic.ValidFilter(filter) || topic.Levels(filter) > c.b.cfg.Limits.TopicLevels:
-		return reasonFilterInvalid, nil
+		return wire.FilterInvalid, nil
 	}
 	if d := c.b.policy.Load().CanSubscribe(s.identity.Load(), filter); !d.Allow {
 		c.b.counters.subscriptionsRefused.Add(1)
 		c.b.noise.warn(c.b.log, "subscription refused", "client", s.id, "role", c.origin.Role, "filter", sub.filter, "rule", d.Rule)
-		return reasonNotAuthorized, nil
+		return wire.NotAuthorized, nil
 	}
-	return sub.qos, nil
+	return wire.Reason(sub.qos), nil
 }
 
 // addSubscriptions puts what is allowed into the index, answers, and sends what
@@ -94,19 +116,23 @@ func (b *Broker) addSubscriptions(c *conn, s *session, id uint16, wanted []reque
 	}
 	b.routing.Lock()
 	s.addStep(rest)
-	c.out.packet(appendReasons(nil, typeSuback, id, reasonsOf(wanted, c.version), c.version))
-	s.sendStored(wanted, false, func() {})
+	ack := wire.AppendReasons(nil, wire.Suback, id, reasonsOf(wanted, c.version), c.version)
+	c.later.add(c.out, c.out.packet(ack))
+	s.sendStored(wanted, false, func(int) {}, &c.later)
 	b.routing.Unlock()
-	s.sendStored(wanted, true, func() { c.out.waitRoom(c.out.limit / 2) })
+	s.sendStored(wanted, true, func(size int) {
+		c.later.flush()
+		c.out.waitRoom(max(1, c.out.limit/2-size))
+	}, &c.later)
 }
 
 // reasonsOf are those of SUBACK.
-func reasonsOf(wanted []request, version byte) []byte {
-	reasons := make([]byte, len(wanted))
+func reasonsOf(wanted []request, version byte) []wire.Reason {
+	reasons := make([]wire.Reason, len(wanted))
 	for i := range wanted {
 		reasons[i] = wanted[i].reason
-		if version < 5 && reasons[i] > reasonUnspecified {
-			reasons[i] = reasonUnspecified // the one failure that 3.1.1 knows
+		if version < 5 && reasons[i].Failed() {
+			reasons[i] = wire.Unspecified // the one failure that 3.1.1 knows
 		}
 	}
 	return reasons
@@ -114,63 +140,120 @@ func reasonsOf(wanted []request, version byte) []byte {
 
 // sendStored sends what is stored for those filters that have wildcards, or
 // for those that have none; before each message comes wait.
-func (s *session) sendStored(wanted []request, wildcards bool, wait func()) {
+func (s *session) sendStored(wanted []request, wildcards bool, wait func(size int), later *burst) {
 	for i := range wanted {
 		r := &wanted[i]
-		if r.reason >= reasonUnspecified || strings.HasPrefix(r.filter, "$share/") {
+		if r.reason.Failed() || strings.HasPrefix(r.filter, "$share/") {
 			continue // shared subscriptions get none (MQTT 5.0 §4.8.2)
 		}
 		if strings.ContainsAny(r.filter, "+#") == wildcards && (r.retainHandling == 0 || r.retainHandling == 1 && r.fresh) {
-			s.b.giveStored(r.filter, r.added, wait, func(m *Message) { s.deliver(m, r.qos, true, r.ids()) })
+			s.b.giveStored(r.filter, r.added, wait, func(p *publication) { s.giveOne(p, r.subscription, later) })
 		}
 	}
+}
+
+// giveOne sends a message that was there before the subscription.
+func (s *session) giveOne(p *publication, sub *subscription, later *burst) {
+	left, alive := p.left()
+	if !alive || !s.mayReceive(p.topic) {
+		return
+	}
+	e := entry{qos: min(sub.qos, p.qos), retain: true, ids: sub.ids()}
+	if e.qos == 0 {
+		s.deliverNow(p, true, e.ids, left, nil, later)
+		return
+	}
+	if q := s.accept(p, e, later); q != nil {
+		k := &commitment{b: s.b, targets: []target{{queue: q, session: s, entry: e}}}
+		k.message(p)
+		k.commit(s.b.syncOf(p.topic))
+	}
+}
+
+func (sub *subscription) ids() []uint32 {
+	if sub.id == 0 {
+		return nil
+	}
+	return []uint32{sub.id}
 }
 
 func (s *session) addStep(step []request) {
 	for i := range step {
-		s.addSubscription(&step[i])
+		r := &step[i]
+		if r.reason.Failed() {
+			continue
+		}
+		group, filter, _ := topic.Shared(r.filter)
+		s.addSubscription(r, group, filter)
 	}
 }
 
-// addSubscription carries out a request that is allowed, if there is room. The
-// caller holds Broker.routing for writing.
-func (s *session) addSubscription(r *request) {
-	if r.reason >= reasonUnspecified {
-		return
-	}
+// addSubscription carries out a request, if there is room. The caller holds
+// Broker.routing for writing.
+func (s *session) addSubscription(r *request, group, filter string) {
 	limit := s.b.cfg.Limits.Subscriptions
 	_, had := s.subs[r.filter]
 	if !had && (len(s.subs) >= limit || s.subsCost >= limit*averageCost) {
-		r.reason = reasonQuotaExceeded
+		r.reason = wire.QuotaExceeded
+		s.forgetSubscription(r.filter)
 		return
 	}
 	if !had {
 		s.subsCost += subscriptionCost(r.filter)
 	}
-	group, filter, _ := topic.Shared(r.filter)
+	if s.subs == nil {
+		s.subs = make(map[string]*subscription)
+	}
 	r.fresh = s.b.index.addSession(s, group, filter, r.subscription)
 	s.subs[r.filter] = r.subscription
+}
+
+// forgetSubscription takes back what was stored before it was refused.
+func (s *session) forgetSubscription(filter string) {
+	if s.stays {
+		tx := s.b.store.Begin()
+		tx.Delete(filterKey(s.id, filter))
+		tx.Commit(s.b.sync, nil)
+	}
 }
 
 // subscriptionCost is about what a filter takes in the index, in bytes: it is
 // there in two copies, and each level may be a node of its own.
 func subscriptionCost(filter string) int { return 2*len(filter) + 256*topic.Levels(filter) }
 
-func (c *conn) unsubscribe(pk *packet) error {
+func (c *conn) unsubscribe(pk *wire.Packet) error {
 	if pk.PacketID == 0 || len(pk.Filters) == 0 {
-		return broken(reasonProtocolError, "UNSUBSCRIBE without a packet id or a filter") // [MQTT-3.10.3-2]
+		return wire.Break(wire.ProtocolError, "UNSUBSCRIBE without a packet id or a filter") // [MQTT-3.10.3-2]
 	}
 	filters := make([]string, len(pk.Filters))
 	for i := range pk.Filters {
 		filters[i] = pk.Filters[i].Filter
 	}
-	reasons := c.session.Load().removeSubscriptions(filters)
-	c.out.packet(appendReasons(nil, typeUnsuback, pk.PacketID, reasons, c.version))
+	s := c.session.Load()
+	reasons := s.removeSubscriptions(filters)
+	if err := s.keepUnsubscribed(filters); err != nil {
+		return wire.Break(wire.QuotaExceeded, "UNSUBSCRIBE can't be stored: %v", err)
+	}
+	ack := wire.AppendReasons(nil, wire.Unsuback, pk.PacketID, reasons, c.version)
+	c.later.add(c.out, c.out.packet(ack))
 	return nil
 }
 
+// keepUnsubscribed stores that a session has these filters no more, and waits
+// for it: UNSUBACK confirms it.
+func (s *session) keepUnsubscribed(filters []string) error {
+	if !s.stays {
+		return nil
+	}
+	tx := s.b.store.Begin()
+	for _, f := range filters {
+		tx.Delete(filterKey(s.id, f))
+	}
+	return s.b.settle(tx)
+}
+
 // removeSubscriptions gives the reasons of UNSUBACK.
-func (s *session) removeSubscriptions(filters []string) (reasons []byte) {
+func (s *session) removeSubscriptions(filters []string) (reasons []wire.Reason) {
 	for step := range slices.Chunk(filters, routingStep) {
 		s.b.routing.Lock()
 		for _, filter := range step {
@@ -183,13 +266,13 @@ func (s *session) removeSubscriptions(filters []string) (reasons []byte) {
 
 // removeSubscription gives the reason of UNSUBACK. The caller holds
 // Broker.routing for writing.
-func (s *session) removeSubscription(key string) (reason byte) {
+func (s *session) removeSubscription(key string) (reason wire.Reason) {
 	if _, had := s.subs[key]; !had {
-		return reasonNoSubscription
+		return wire.NoSubscription
 	}
 	delete(s.subs, key)
 	s.subsCost -= subscriptionCost(key)
 	group, filter, _ := topic.Shared(key)
 	s.b.index.removeSession(s, group, filter)
-	return reasonSuccess
+	return wire.Success
 }

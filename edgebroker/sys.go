@@ -2,6 +2,8 @@ package edgebroker
 
 import (
 	"strconv"
+
+	"github.com/fascia-edge/fascia/clock"
 )
 
 // sysPrefix begins the topics of the broker's own state.
@@ -18,7 +20,7 @@ func (b *Broker) publishState() {
 	}
 	number := func(name string, n uint64) { set(name, strconv.FormatUint(n, 10)) }
 	set("version", b.version)
-	number("uptime", uint64((now()-b.started)/second))
+	number("uptime", uint64((clock.Now()-b.started)/clock.Second))
 	number("clients/connected", uint64(st.Clients))
 	number("clients/disconnected", uint64(max(0, st.Sessions-st.Clients)))
 	number("clients/total", uint64(st.Sessions))

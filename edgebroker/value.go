@@ -2,11 +2,11 @@ package edgebroker
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
 
@@ -26,11 +26,13 @@ type LastValue struct {
 	mu          sync.Mutex
 	payload     []byte // own buffer; empty before the first value
 	contentType string
-	origin      Origin
-	stored      uint64 // generation of the index when it was set
-	generation  uint64 // of the index when receivers were found
-	receivers   []delivery
+	properties  []byte // the content type as it is sent
+	origin      *Origin
+	generation  uint64 // of the index when it was set
+	route       *route // of values of this process; nil before the first
 }
+
+var nobody = &Origin{}
 
 // values are the last known values by topic.
 type values struct {
@@ -70,7 +72,7 @@ func (b *Broker) LastValue(name string) *LastValue {
 	if lv == nil {
 		name = strings.Clone(name)
 		lv = &LastValue{b: b, topic: name}
-		b.values.bytes.Add(int64(len(name) + messageOverhead))
+		b.values.bytes.Add(int64(len(name) + publicationOverhead))
 		b.values.topics[name] = lv
 	}
 	return lv
@@ -80,10 +82,11 @@ func (b *Broker) LastValue(name string) *LastValue {
 // asked for if that is less. The payload is copied; it may not be empty. Set
 // does not block.
 func (lv *LastValue) Set(payload []byte, contentType string) error {
-	return lv.set(payload, contentType, Origin{})
+	return lv.set(payload, contentType, nobody, nil)
 }
 
-func (lv *LastValue) set(payload []byte, contentType string, origin Origin) error {
+// set is Set for any publisher; k is as in Broker.offer.
+func (lv *LastValue) set(payload []byte, contentType string, origin *Origin, k *commitment) error {
 	if len(payload) == 0 {
 		lv.b.counters.valuesRefused.Add(1)
 		return fmt.Errorf("topic %q: %w", lv.topic, ErrEmptyValue)
@@ -91,27 +94,61 @@ func (lv *LastValue) set(payload []byte, contentType string, origin Origin) erro
 	b := lv.b
 	b.routing.RLock()
 	lv.mu.Lock()
-	had := cap(lv.payload)
-	lv.payload = append(lv.payload[:0], payload...)
-	if grown := cap(lv.payload) - had; grown > 0 {
-		b.values.bytes.Add(int64(grown))
-	}
-	lv.stored = b.index.generation
-	lv.contentType = contentType
+	lv.keep(payload, contentType)
+	lv.generation = b.index.generation
 	lv.origin = origin
-	receivers := lv.match(origin.Client)
-	var later []*local
-	var m *Message
-	if len(receivers) > 0 {
-		m = lv.message()
-		later = b.deliver(m, receivers, nil)
+	var later burst
+	var calls []*local
+	var p *publication
+	r := lv.receivers(origin)
+	if k == nil && len(r.receivers) > 0 {
+		k = &commitment{b: b}
+	}
+	if len(r.receivers) > 0 {
+		p = lv.publication()
+		calls = b.pass(p, r, k, &later)
+	}
+	lv.commit(r, p, k)
+	if len(calls) > 0 {
+		p = p.keep() // before the next value
 	}
 	lv.mu.Unlock()
 	b.routing.RUnlock()
-	for _, l := range later {
-		l.fn(*m)
+	later.handOver()
+	for _, l := range calls {
+		l.fn(p.message())
 	}
 	return nil
+}
+
+// keep takes the value over. mu is held.
+func (lv *LastValue) keep(payload []byte, contentType string) {
+	had := cap(lv.payload)
+	lv.payload = append(lv.payload[:0], payload...)
+	if grown := cap(lv.payload) - had; grown > 0 {
+		lv.b.values.bytes.Add(int64(grown))
+	}
+	if lv.contentType != contentType || lv.properties == nil {
+		props := wire.Properties{ContentType: contentType}
+		lv.contentType, lv.properties = contentType, props.Append([]byte{})
+	}
+}
+
+// commit stores the value for those that have it from the store. A value that
+// the store is too slow for is lost for them, and counted: a newer one comes.
+func (lv *LastValue) commit(r *route, p *publication, k *commitment) {
+	if k == nil || len(k.targets) == 0 && k.tx == nil {
+		return
+	}
+	if k.c == nil && lv.b.store.Busy() {
+		for i := range k.targets {
+			k.targets[i].unstored()
+		}
+		lv.b.counters.droppedStore.Add(uint64(len(k.targets)))
+		return
+	}
+	k.message(p)
+	k.commit(r.sync)
 }
 
 // Forget makes the topic one that has no value: a new subscriber gets none until
@@ -124,18 +161,31 @@ func (lv *LastValue) Forget() {
 	lv.payload = lv.payload[:0] // its memory stays counted, for the next value
 }
 
-// match finds the receivers; for values of this process it does so only after
-// a change of subscriptions.
-func (lv *LastValue) match(origin string) []delivery {
-	if origin != "" {
-		return lv.b.index.match(lv.topic, origin, nil)
+// receivers finds who gets the value; for values of this process it does so only
+// after a change of subscriptions. mu is held.
+func (lv *LastValue) receivers(origin *Origin) *route {
+	if origin != nobody {
+		r := lv.b.newRoute(lv.topic)
+		lv.b.refresh(r, origin.Client, allowed)
+		return r
 	}
-	if lv.generation != lv.b.index.generation {
-		clear(lv.receivers)
-		lv.receivers = lv.b.index.match(lv.topic, "", lv.receivers[:0])
-		lv.generation = lv.b.index.generation
+	if lv.route == nil {
+		lv.route = lv.b.newRoute(lv.topic)
 	}
-	return lv.receivers
+	lv.b.refresh(lv.route, "", allowed)
+	return lv.route
+}
+
+// publishValue is how a message on the topic of a last known value is published.
+// k is as in offer.
+func (b *Broker) publishValue(p *publication, k *commitment) error {
+	m := p.message()
+	if p.origin.Client != "" {
+		if err := b.takeValue(&m); err != nil {
+			return err
+		}
+	}
+	return b.LastValue(p.topic).set(p.payload, m.ContentType, p.origin, k)
 }
 
 // takeValue says whether a client's value may be set: while there is room, and
@@ -167,7 +217,7 @@ func (b *Broker) admitValue(m *Message) error {
 	case b.values.len() >= limits.RetainedMessages:
 		return fmt.Errorf("topic %q: %w: want at most %d last values", m.Topic, ErrRetainedFull, limits.RetainedMessages)
 	default:
-		more += len(m.Topic) + messageOverhead
+		more += len(m.Topic) + publicationOverhead
 	}
 	if more > 0 && b.values.bytes.Load()+int64(more) > int64(limits.RetainedBytes) {
 		return fmt.Errorf("topic %q: %w: want at most %d bytes of last values", m.Topic, ErrRetainedFull, limits.RetainedBytes)
@@ -182,14 +232,9 @@ func (lv *LastValue) room() int {
 	return cap(lv.payload)
 }
 
-func (lv *LastValue) message() *Message {
-	return &Message{
-		Topic:       lv.topic,
-		Payload:     slices.Clone(lv.payload),
-		QoS:         1,
-		ContentType: lv.contentType,
-		Origin:      lv.origin,
-	}
+// publication is the value, borrowed from its buffer. mu is held.
+func (lv *LastValue) publication() *publication {
+	return &publication{topic: lv.topic, properties: lv.properties, payload: lv.payload, qos: 1, origin: lv.origin, borrowed: true}
 }
 
 // matching are the topics that a subscription to filter may get a value of.
@@ -212,10 +257,10 @@ func (v *values) matching(filter string) (list []*LastValue) {
 
 // give calls fn with the value if there is one that was set before that
 // generation of the index.
-func (lv *LastValue) give(before uint64, fn func(*Message)) {
+func (lv *LastValue) give(before uint64, fn func(*publication)) {
 	lv.mu.Lock()
 	defer lv.mu.Unlock()
-	if len(lv.payload) > 0 && lv.stored < before {
-		fn(lv.message())
+	if len(lv.payload) > 0 && lv.generation < before {
+		fn(lv.publication())
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 const withProvider = `
@@ -85,14 +87,14 @@ func TestClientCanNotClearLastValue(t *testing.T) {
 	for _, topic := range []string{"vss/Vehicle/Speed", "vss/Vehicle/CurrentLocation/Latitude"} {
 		for _, payload := range []string{"", "99"} {
 			c.publish(1, 3, topic, payload, retaining)
-			want := byte(reasonNotAuthorized)
+			want := wire.NotAuthorized
 			if topic != "vss/Vehicle/Speed" {
-				want = reasonSuccess
+				want = wire.Success
 				if payload == "" {
-					want = reasonPayloadFormatInvalid
+					want = wire.PayloadFormatInvalid
 				}
 			}
-			if got := c.expect(typePuback).reasons[0]; got != want {
+			if got := c.expect(wire.Puback).reasons[0]; got != want {
 				t.Fatalf("PUBACK 0x%02X for %q on %s, want 0x%02X", got, payload, topic, want)
 			}
 		}
@@ -145,8 +147,8 @@ func TestSnapshotAndUpdatesLeaveNoGap(t *testing.T) {
 			c.subscribe(topic, 1)
 			last := -1
 			for n := range 30 {
-				got := c.expect(typePublish)
-				c.ack(typePuback, got.id)
+				got := c.expect(wire.Publish)
+				c.ack(wire.Puback, got.id)
 				number, _ := strconv.Atoi(got.payload)
 				if got.retain != (n == 0) || last >= 0 && number != last+1 {
 					t.Fatalf("%s: message %d after subscribing is %d, retain %v, after %d", topic, n, number, got.retain, last)

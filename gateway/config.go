@@ -27,6 +27,10 @@ type Config struct {
 	Log LogConfig `yaml:"log"`
 	// How long a stop may take to drain connections before they are cut.
 	StopTimeout config.Duration `yaml:"stop_timeout" default:"10s" min:"100ms" max:"10m"`
+	// What the data folder may take of the disk.
+	Store StoreConfig `yaml:"store"`
+	// When the wall clock is believed.
+	Time TimeConfig `yaml:"time"`
 	// The local MQTT broker.
 	Broker edgebroker.Config `yaml:"broker"`
 	// The buses, and what their signals are called outside.
@@ -88,6 +92,21 @@ type VehicleConfig struct {
 type ControlConfig struct {
 	// Path of the Unix socket; without it fascia.sock in data_dir. Root and the gateway's own user may use it.
 	Socket string `yaml:"socket"`
+}
+
+// StoreConfig bounds the log in which messages and state are kept.
+type StoreConfig struct {
+	// Bytes that the log may take on disk; when it is full of what is still needed, messages that would have to be stored are refused with reason 0x97.
+	Size config.Size `yaml:"size" default:"1GiB" min:"32MiB"`
+	// Bytes that are left free on the file system; below it messages are refused likewise.
+	FreeSpace config.Size `yaml:"free_space" default:"64MiB"`
+}
+
+// TimeConfig says when wall time is believed; ages and expiries that cross a
+// restart of the machine need it.
+type TimeConfig struct {
+	// When the clock counts as right: kernel, when the kernel says that it is synchronised (NTP, PTP, GNSS); always; or never. A message whose age can't be told is kept.
+	Synchronised string `yaml:"synchronised" default:"kernel" enum:"kernel,always,never"`
 }
 
 // LogConfig is how the gateway logs to standard error.

@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/fascia-edge/fascia/unixsocket"
 )
 
 type peerKey struct{}
@@ -23,29 +20,13 @@ type peerKey struct{}
 // own user may do everything, others nothing. A socket that a killed gateway
 // left behind is removed; one that somebody answers on is an error.
 func listenControl(path string, handler http.Handler, log *slog.Logger) (*httpServer, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	ln, err := net.Listen("unix", path)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		conn, dialErr := net.Dial("unix", path)
-		if dialErr == nil {
-			_ = conn.Close()
-			return nil, fmt.Errorf("control socket %s: another gateway answers on it", path)
-		}
-		if info, statErr := os.Lstat(path); statErr == nil && info.Mode()&fs.ModeSocket == 0 || !errors.Is(dialErr, syscall.ECONNREFUSED) {
-			return nil, fmt.Errorf("control socket %s: the path is taken, and not by a socket that a gateway left behind", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("control socket: %w", err)
-		}
-		ln, err = net.Listen("unix", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = ln.Close()
+	ln, err := unixsocket.Listen(path, 0o600)
+	switch {
+	case errors.Is(err, unixsocket.ErrAnswered):
+		return nil, fmt.Errorf("control socket %s: another gateway answers on it", path)
+	case errors.Is(err, unixsocket.ErrNoSocket):
+		return nil, fmt.Errorf("control socket %s: the path is taken, and not by a socket that a gateway left behind", path)
+	case err != nil:
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	s := newHTTPServer(ln, requireOwner(handler), log)
@@ -57,23 +38,13 @@ func listenControl(path string, handler http.Handler, log *slog.Logger) (*httpSe
 
 const nobody = -1
 
-// peerUID is the user at the other end of a Unix socket (SO_PEERCRED).
+// peerUID is the user at the other end of a Unix socket.
 func peerUID(c net.Conn) int {
-	unixConn, ok := c.(*net.UnixConn)
-	if !ok {
-		return nobody
-	}
-	raw, err := unixConn.SyscallConn()
+	peer, err := unixsocket.Peer(c)
 	if err != nil {
 		return nobody
 	}
-	uid := nobody
-	_ = raw.Control(func(fd uintptr) {
-		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			uid = int(cred.Uid)
-		}
-	})
-	return uid
+	return int(peer.Uid)
 }
 
 func requireOwner(next http.Handler) http.Handler {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/canbus/source"
+	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker"
 	"github.com/fascia-edge/fascia/store"
@@ -44,6 +46,7 @@ type Gateway struct {
 	level   slog.LevelVar
 
 	state  *vehicle.State
+	store  *store.Store // from Run on
 	broker *edgebroker.Broker
 	buses  *canbus.Buses
 	ready  atomic.Bool
@@ -73,7 +76,8 @@ func New(file string, options Options) (*Gateway, error) {
 	g.log = newLogger(g.config.Log, w, &g.level)
 	g.logWarnings(g.warnings)
 	g.broker, err = edgebroker.New(g.config.Broker, edgebroker.Options{
-		Policy: loaded.policy, Log: g.log, Version: options.Version, Provide: g.provide})
+		Policy: loaded.policy, Log: g.log, Version: options.Version, Provide: g.provide,
+		Clock: clock.New(clock.Trust(g.config.Time.Synchronised))})
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +179,21 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	afterBroker(func(context.Context) { _ = dir.Close() })
+	g.store, err = store.Open(filepath.Join(dir.Path(), "store"), store.Options{
+		Interval:  time.Duration(c.Broker.Durability.Interval),
+		Size:      int64(c.Store.Size),
+		FreeSpace: int64(c.Store.FreeSpace),
+		Log:       g.log,
+	})
+	if err != nil {
+		return err
+	}
+	afterBroker(func(context.Context) {
+		if err := g.store.Close(); err != nil {
+			g.log.Error("the store was not closed in order; it is recovered at the next start", "error", err)
+		}
+	})
+	g.broker.Open(g.store)
 	if listen := c.Metrics.Listen; listen != "" {
 		metrics, err := listenMetrics(listen, g)
 		if err != nil {

@@ -56,6 +56,8 @@ func refuseFixed(old, new *Config) error {
 		{"control", old.Control, new.Control},
 		{"log.format", old.Log.Format, new.Log.Format},
 		{"stop_timeout", old.StopTimeout, new.StopTimeout},
+		{"store", old.Store, new.Store},
+		{"time", old.Time, new.Time},
 		{"broker", old.Broker, new.Broker},
 		{"can.buses (names and sources)", fixedBuses(old.CAN), fixedBuses(new.CAN)},
 		{"metrics", old.Metrics, new.Metrics},

@@ -17,6 +17,8 @@ func TestReloadRefusesWhatIsFixed(t *testing.T) {
 		"control":      {"f.sock", "elsewhere.sock"},
 		"log.format":   {"", "log: {format: text, level: debug}\n"},
 		"stop_timeout": {"", "stop_timeout: 3s\n"},
+		"store":        {"", "store: {size: 64MiB}\n"},
+		"time":         {"", "time: {synchronised: never}\n"},
 		"broker":       {"broker:\n", "broker:\n  limits: {connections: 5}\n"},
 		"metrics":      {"", "metrics: {listen: \"127.0.0.1:0\"}\n"},
 	}

@@ -9,25 +9,25 @@ import (
 
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/config"
-	"github.com/fascia-edge/fascia/edgebroker"
+	"github.com/fascia-edge/fascia/edgebroker/listen"
 	"github.com/fascia-edge/fascia/vehicle"
 )
 
 // Status is what GET /v1/status on the control socket answers.
 type Status struct {
-	Version       string                    `json:"version"`
-	PID           int                       `json:"pid"`
-	Started       time.Time                 `json:"started"`
-	UptimeSeconds float64                   `json:"uptime_s"`
-	Ready         bool                      `json:"ready"`
-	MemoryBytes   int64                     `json:"memory_bytes"` // resident
-	Vehicle       VehicleStatus             `json:"vehicle"`
-	Config        ConfigStatus              `json:"config"`
-	Listeners     []edgebroker.ListenerInfo `json:"listeners"`
-	Clients       ClientsStatus             `json:"clients"`
-	Messages      MessagesStatus            `json:"messages"`
-	Values        int                       `json:"values"` // paths that ever had one
-	Buses         []canbus.BusStatus        `json:"buses"`
+	Version       string             `json:"version"`
+	PID           int                `json:"pid"`
+	Started       time.Time          `json:"started"`
+	UptimeSeconds float64            `json:"uptime_s"`
+	Ready         bool               `json:"ready"`
+	MemoryBytes   int64              `json:"memory_bytes"` // resident
+	Vehicle       VehicleStatus      `json:"vehicle"`
+	Config        ConfigStatus       `json:"config"`
+	Listeners     []listen.Info      `json:"listeners"`
+	Clients       ClientsStatus      `json:"clients"`
+	Messages      MessagesStatus     `json:"messages"`
+	Values        int                `json:"values"` // paths that ever had one
+	Buses         []canbus.BusStatus `json:"buses"`
 }
 
 // VehicleStatus names the vehicle.

@@ -2,12 +2,10 @@ package source
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/fascia-edge/fascia/canbus/can"
 	"github.com/fascia-edge/fascia/canbus/canlog"
+	"github.com/fascia-edge/fascia/umltest"
 )
 
 const (
@@ -25,22 +24,16 @@ const (
 	kernelPassed  = "socketcan test ended with 0"
 )
 
-// initScript is the first process of the booted kernel. Its root is this
-// machine's own file system.
-const initScript = `#!/bin/sh
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin %[1]s=1
-mount -t proc proc /proc
-mount -t sysfs sys /sys
+// initScript is the first process of the booted kernel.
+const initScript = `
 modules=/usr/lib/uml/modules/$(uname -r)/kernel
 for m in net/can/can net/can/can-raw drivers/net/can/dev/can-dev drivers/net/can/vcan; do
 	insmod $modules/$m.ko
 done
 ip link add vcan0 type vcan
 ip link set vcan0 mtu 72 up
-%[2]s -test.run '^TestSocketCANOnARealKernel$' -test.v -test.timeout 40s
+%[1]s=1 %[2]s -test.run '^TestSocketCANOnARealKernel$' -test.v -test.timeout 40s
 echo "socketcan test ended with $?"
-echo o >/proc/sysrq-trigger
-sleep 60
 `
 
 // Most machines that run tests have no SocketCAN in their kernel. User-mode
@@ -51,56 +44,13 @@ func TestSocketCANOnARealKernel(t *testing.T) {
 		testInsideKernel(t)
 		return
 	}
-	for _, program := range []string{"linux.uml", "insmod", "ip", "candump", "cansend"} {
-		if _, err := exec.LookPath(program); err == nil {
-			continue
-		}
-		const missing = "%s is missing: want the packages user-mode-linux, kmod, iproute2 and can-utils"
-		if os.Getenv("CI") == "true" {
-			t.Fatalf(missing, program)
-		}
-		t.Skipf(missing, program)
-	}
-	dir := t.TempDir()
-	inner := filepath.Join(dir, "inner")
-	build := exec.Command("go", "test", "-c", "-o", inner, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the inner test: %v\n%s", err, out)
-	}
-	script := filepath.Join(dir, "init.sh")
-	if err := os.WriteFile(script, fmt.Appendf(nil, initScript, insideKernel, inner), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if out := boot(t, dir, script); !strings.Contains(out, kernelPassed) {
+	umltest.Need(t, map[string]string{"linux.uml": "user-mode-linux", "insmod": "kmod", "ip": "iproute2",
+		"candump": "can-utils", "cansend": "can-utils"})
+	inner := umltest.Build(t, "test", "-c", ".")
+	kernel := umltest.Boot(t, umltest.Machine{Init: fmt.Sprintf(initScript, insideKernel, inner)})
+	if out := kernel.Wait(t, kernelTimeout); !strings.Contains(out, kernelPassed) {
 		t.Fatalf("the test inside the kernel did not pass:\n%s", out)
 	}
-}
-
-// boot runs a kernel until it powers off, and returns what it wrote. It leaves
-// none of the kernel's helper processes behind.
-func boot(t *testing.T, dir, script string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), kernelTimeout)
-	defer cancel()
-	var console bytes.Buffer
-	kernel := exec.CommandContext(ctx, "linux.uml", "rootfstype=hostfs", "rootflags=/", "rw", "mem=128M",
-		"init="+script, "uml_dir="+dir, "con=null", "con0=fd:0,fd:1", "quiet")
-	kernel.Stdout, kernel.Stderr = &console, &console
-	kernel.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	kernel.Cancel = func() error { return syscall.Kill(-kernel.Process.Pid, syscall.SIGKILL) }
-	kernel.WaitDelay = time.Second
-	err := kernel.Run()
-	if kernel.Process != nil {
-		_ = syscall.Kill(-kernel.Process.Pid, syscall.SIGKILL)
-	}
-	if ctx.Err() != nil {
-		t.Errorf("the kernel did not power off within %v", kernelTimeout)
-	}
-	if console.Len() == 0 {
-		t.Fatalf("the kernel did not boot: %v", err)
-	}
-	return console.String()
 }
 
 func testInsideKernel(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 )
 
 // rooms are the folders whose structs the files are read into.
-var rooms = []string{"gateway", "edgebroker", "canbus", "canbus/mapping", "auth", "config"}
+var rooms = []string{"gateway", "edgebroker", "edgebroker/listen", "canbus", "canbus/mapping", "auth", "config"}
 
 func main() {
 	log.SetFlags(0)

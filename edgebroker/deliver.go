@@ -1,0 +1,292 @@
+package edgebroker
+
+import (
+	"sync"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
+	"github.com/fascia-edge/fascia/store"
+)
+
+const (
+	heldBytes   = 128 << 10 // of messages that one session holds in memory ahead of their turn
+	loadEntries = 256       // read from the store at once
+)
+
+// forms are the encodings of one publication at QoS 0, each made when the first
+// receiver of its form comes.
+type forms struct {
+	old, new []byte // for versions below 5, and for 5
+}
+
+var formsPool = sync.Pool{New: func() any { return new(forms) }}
+
+func (f *forms) begin() { f.old, f.new = f.old[:0], f.new[:0] }
+
+// of is p encoded for a version, without RETAIN and subscription identifiers.
+func (f *forms) of(p *publication, left uint32, version byte) []byte {
+	form := &f.old
+	if version == 5 {
+		form = &f.new
+	}
+	if len(*form) == 0 {
+		out := p.outgoing(0, false, left)
+		out.Version = version
+		*form = out.Append(*form)
+	}
+	return *form
+}
+
+// deliverNow sends p at QoS 0, or loses it. f are the encodings of p, nil for a
+// single receiver.
+func (s *session) deliverNow(p *publication, retain bool, ids []uint32, left uint32, f *forms, later *burst) {
+	c := s.link.Load()
+	if c == nil {
+		return
+	}
+	var packet []byte
+	if f == nil || retain || ids != nil && c.version == 5 {
+		out := p.outgoing(0, retain, left)
+		out.Version, out.SubscriptionIDs = c.version, ids
+		packet = out.Append(nil)
+	} else {
+		packet = f.of(p, left, c.version)
+	}
+	if len(packet) > c.maxPacket {
+		s.drop(&s.b.counters.droppedTooLarge)
+		return
+	}
+	ok, owed := c.out.publish(packet)
+	if !ok {
+		s.drop(&s.b.counters.droppedQoS0)
+		return
+	}
+	s.b.counters.sent.Add(1)
+	later.add(c.out, owed)
+}
+
+// accept takes p at QoS 1 or 2 into the memory of the session. When it belongs
+// into the store instead, it gives the queue there: the caller commits p to it,
+// and then tells stored or unstored.
+func (s *session) accept(p *publication, e entry, later *burst) *store.Queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := &s.queue
+	if s.ended {
+		return nil
+	}
+	if q.stored == nil && q.held > 0 && q.held+p.size() > heldBytes {
+		s.spill()
+	}
+	if q.stored != nil {
+		q.given++
+		return q.stored
+	}
+	s.trust()
+	e.p = p
+	q.push(e)
+	q.tail++
+	s.pump(later)
+	if p.borrowed && q.waiting() > 0 {
+		if last := q.entries.at(q.entries.len() - 1); last.p == p {
+			last.p = p.keep()
+		}
+	}
+	return nil
+}
+
+// trust notes that what comes now was found allowed by the policy of now, which
+// saves asking again for as long as that one holds. mu is held.
+func (s *session) trust() {
+	policy := s.b.policy.Load()
+	if s.queue.waiting() == 0 {
+		s.trusted = policy
+	} else if s.trusted != policy {
+		s.trusted = nil
+	}
+}
+
+// open reports whether a message could be sent at once. mu is held.
+func (s *session) open() bool {
+	c := s.link.Load()
+	return c != nil && s.queue.inflight < c.window && s.queue.next-s.queue.base < idSpan-1 && c.out.hasRoom()
+}
+
+// spill gives a session that lives in memory a queue in the store, for a client
+// that is slower than what it subscribed to. mu is held.
+func (s *session) spill() {
+	tx := s.b.store.Begin()
+	s.queue.stored, s.queue.shift = tx.CreateQueue(spilledQueues+s.id), s.queue.tail
+	tx.Commit(store.SyncNever, nil)
+}
+
+// unspill goes back to memory when the client has caught up. mu is held.
+func (s *session) unspill() {
+	q := &s.queue
+	if s.stays || q.stored == nil || q.given > 0 || q.waiting() > 0 {
+		return
+	}
+	tx := s.b.store.Begin()
+	tx.DropQueue(q.stored)
+	tx.Commit(store.SyncNever, nil)
+	q.stored = nil
+}
+
+// stored tells that a message given to the store is committed, as the next of
+// the session's queue.
+func (s *session) stored(p *publication, e entry, later *burst) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := &s.queue
+	q.given--
+	if s.ended {
+		return
+	}
+	if q.loaded() == q.tail && s.online() && (q.held == 0 || q.held+p.size() <= heldBytes) {
+		s.trust()
+		e.p = p
+		q.push(e)
+	}
+	q.tail++
+	limits := &s.b.cfg.Limits
+	for q.waiting() > 1 && (q.waiting() > limits.SessionMessages || q.bytes() > int(limits.SessionBytes)) {
+		s.drop(&s.b.counters.droppedSession)
+		q.skip()
+	}
+	s.pump(later)
+}
+
+// unstored tells that the store has refused the message.
+func (s *session) unstored() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue.given--
+}
+
+// pump sends what waits while the client's receive window and the socket's queue
+// have room, in the order of the queue [MQTT-4.6.0-1]. mu is held.
+func (s *session) pump(later *burst) {
+	c, q := s.link.Load(), &s.queue
+	if c == nil {
+		return
+	}
+	for q.next < q.tail && s.open() {
+		if q.next == q.loaded() {
+			break
+		}
+		e := q.entries.at(int(q.next - q.base))
+		q.next++
+		if e.done {
+			q.finish(q.next - 1) // moves base, if it was the first
+			continue
+		}
+		s.transmit(c, q.next-1, e, later)
+	}
+	if q.stored != nil && q.loaded() < q.tail && !q.loading && int(q.loaded()-q.next) < loadEntries/2 {
+		q.loading = true
+		s.b.workers.Go(func() { s.load(c) })
+	}
+	s.unspill()
+}
+
+// transmit sends the entry at pos. It settles what only holds at that moment:
+// the remaining expiry, the client's rights and its packet limit. mu is held.
+func (s *session) transmit(c *conn, pos uint64, e *entry, later *burst) {
+	q := &s.queue
+	if e.released {
+		later.add(c.out, c.out.ack(wire.Pubrel, idOf(pos), wire.Success, c.version))
+		q.inflight++
+		return
+	}
+	left, alive := e.p.left()
+	again := pos < q.repeats
+	if again {
+		left, alive = max(left, 1), true // the client may have half of the handshake
+		if e.p.expires == 0 {
+			left = 0
+		}
+	}
+	out := e.p.outgoing(e.qos, e.retain, left)
+	out.Version, out.ID, out.Dup = c.version, idOf(pos), again
+	if c.version == 5 {
+		out.SubscriptionIDs = e.ids
+	}
+	switch {
+	case !alive:
+		s.drop(&s.b.counters.droppedExpired)
+	case s.trusted != s.b.policy.Load() && !s.mayReceive(e.p.topic): // no more: its role changed while it waited
+		s.drop(&s.b.counters.droppedRights)
+	case out.Size() > c.maxPacket:
+		s.drop(&s.b.counters.droppedTooLarge)
+	default:
+		later.add(c.out, c.out.message(&out))
+		s.b.counters.sent.Add(1)
+		q.inflight++
+		q.free(e)
+		return
+	}
+	q.finish(pos)
+}
+
+// load reads what comes next from the store, on a goroutine of its own.
+func (s *session) load(c *conn) {
+	var later burst
+	for more := true; more; later.flush() {
+		s.mu.Lock()
+		stored, from := s.queue.stored, s.queue.loaded()
+		at := from - s.queue.shift
+		s.mu.Unlock()
+		var list []entry
+		if stored != nil {
+			var err error
+			if list, err = s.read(stored, at); err != nil && !s.b.pause(err) {
+				stored = nil
+			}
+		}
+		s.mu.Lock()
+		more = s.take(c, from, list, stored != nil, &later)
+		s.mu.Unlock()
+	}
+}
+
+// read gives the entries from a position of the stored queue on: a window's
+// worth, those that are done or can't be read among them.
+func (s *session) read(stored *store.Queue, from uint64) (list []entry, err error) {
+	bytes := 0
+	next, err := stored.Read(from, loadEntries, func(found store.Entry) bool {
+		for from+uint64(len(list)) < found.Pos {
+			list = append(list, entry{done: true})
+		}
+		e, err := s.b.readEntry(found)
+		if err != nil {
+			s.drop(&s.b.counters.droppedCorrupt)
+			s.b.noise.warn(s.b.log, "a stored message can't be read", "client", s.id, "error", err)
+			e = entry{done: true}
+		} else {
+			bytes += e.p.size()
+		}
+		list = append(list, e)
+		return bytes < heldBytes
+	})
+	for from+uint64(len(list)) < next {
+		list = append(list, entry{done: true})
+	}
+	return list, err
+}
+
+// take puts what was read from position from on into the queue and sends it. It
+// reports whether to read again. mu is held.
+func (s *session) take(c *conn, from uint64, list []entry, able bool, later *burst) (again bool) {
+	q := &s.queue
+	if able && s.link.Load() == c && (from != q.loaded() || len(list) == 0) && from < q.tail {
+		return true // something was dropped meanwhile, or the disk is slow to heal
+	}
+	q.loading = false
+	if able && s.link.Load() == c && from == q.loaded() {
+		s.trusted = nil
+		for _, e := range list {
+			q.push(e)
+		}
+	}
+	s.pump(later)
+	return false
+}

@@ -1,0 +1,128 @@
+package edgebroker
+
+import "github.com/fascia-edge/fascia/store"
+
+// idSpan is how many packet ids there are.
+const idSpan = 65535
+
+// queue is the way of QoS 1 and 2 messages to one client: positions in a row,
+// numbered from the first message of the session on. Those below next were sent,
+// the rest waits. A position has the packet id that follows from its number, so
+// ids need no memory of their own, survive a restart with the queue, and are
+// acknowledged without a search.
+//
+// Behind the queue of a session that outlives its connection, or of one whose
+// client is slow, stands one in the store. entries are then the part that is in
+// memory, beginning with the first that is not done; what they end before is
+// read from the store when its turn comes.
+type queue struct {
+	stored *store.Queue // nil while all is in memory
+	shift  uint64       // position of the stored queue's first entry
+
+	entries  ring[entry] // from position base on
+	base     uint64
+	next     uint64 // first that was not sent on this connection
+	tail     uint64 // first that has not come yet
+	repeats  uint64 // first that was surely never sent, on any connection
+	inflight int    // sent and not done
+	held     int    // bytes of the messages in entries
+	given    int    // to the store, and not yet told of
+	loading  bool   // a goroutine reads from the store
+}
+
+// entry is a message on its way to one client.
+type entry struct {
+	p        *publication // nil when it was sent: what is sent again is read again
+	ids      []uint32     // subscription identifiers
+	qos      byte
+	retain   bool
+	released bool // QoS 2: PUBREC came, PUBREL is due
+	done     bool
+}
+
+// idOf is the packet id of a position. There are never idSpan positions from
+// base to next, so it is the only one with it.
+func idOf(pos uint64) uint16 { return uint16(pos%idSpan) + 1 }
+
+// find is the position that was sent with that packet id.
+func (q *queue) find(id uint16) (pos uint64, e *entry) {
+	if id == 0 {
+		return 0, nil
+	}
+	ahead := (uint64(id) - 1 + idSpan - q.base%idSpan) % idSpan
+	pos = q.base + ahead
+	if pos >= q.next || q.entries.at(int(ahead)).done {
+		return 0, nil
+	}
+	return pos, q.entries.at(int(ahead))
+}
+
+// loaded is the first position that is not in memory.
+func (q *queue) loaded() uint64 { return q.base + uint64(q.entries.len()) }
+
+// push puts an entry at the end of those in memory.
+func (q *queue) push(e entry) {
+	if e.p != nil {
+		q.held += e.p.size()
+	}
+	q.entries.push(e)
+}
+
+// free forgets the message of an entry, which was sent or will not be.
+func (q *queue) free(e *entry) {
+	if e.p != nil {
+		q.held -= e.p.size()
+		e.p, e.ids = nil, nil
+	}
+}
+
+// finish ends the entry at a position below next.
+func (q *queue) finish(pos uint64) {
+	e := q.entries.at(int(pos - q.base))
+	q.free(e)
+	e.done = true
+	if q.stored != nil && pos >= q.shift {
+		q.stored.Done(pos - q.shift)
+	}
+	for q.entries.len() > 0 && q.base < q.next && q.entries.at(0).done {
+		q.entries.pop()
+		q.base++
+	}
+}
+
+// skip ends the entry at next, which was not sent.
+func (q *queue) skip() {
+	if q.next == q.loaded() {
+		q.push(entry{})
+	}
+	q.next++
+	q.finish(q.next - 1)
+}
+
+// waiting is how many messages are not sent.
+func (q *queue) waiting() int { return int(q.tail - q.next) }
+
+// bytes is what is not done costs, by the store's count or in memory.
+func (q *queue) bytes() int {
+	if q.stored != nil {
+		return int(q.stored.Bytes())
+	}
+	return q.held
+}
+
+// rewind begins again with all that is not done, for the next connection.
+func (q *queue) rewind() {
+	q.repeats = max(q.repeats, q.next)
+	q.entries.clear()
+	q.base = q.shift + q.stored.Head()
+	q.next, q.inflight, q.held = q.base, 0, 0
+	q.tail = max(q.tail, q.base)
+}
+
+// open takes a stored queue as it was found after a restart. Messages below
+// repeats may have been sent.
+func (q *queue) open(stored *store.Queue, repeats uint64) {
+	q.stored = stored
+	q.base, q.tail = stored.Head(), stored.Tail()
+	q.next, q.repeats = q.base, min(repeats, q.tail)
+}

@@ -1,0 +1,119 @@
+package edgebroker
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/store"
+	"github.com/fascia-edge/fascia/topic"
+)
+
+// restore takes up what the store has of an earlier process: sessions with
+// their subscriptions, queues and QoS 2 ids, wills, retained messages. What
+// can't be read is reported and left out.
+func (b *Broker) restore() {
+	b.store.Range(sessionKeys, func(key string, value []byte) bool {
+		b.restoreSession(key[len(sessionKeys):], value)
+		return true
+	})
+	b.store.Range(filterKeys, func(key string, value []byte) bool {
+		b.restoreSubscription(key, value)
+		return true
+	})
+	b.store.Range(receivedKeys, func(key string, _ []byte) bool {
+		client, id, ok := strings.Cut(key[len(receivedKeys):], "\x00")
+		if s := b.sessions.byID[client]; s != nil && ok && len(id) == 2 {
+			if s.received == nil {
+				s.received = make(map[uint16]struct{})
+			}
+			s.received[binary.BigEndian.Uint16([]byte(id))] = struct{}{}
+		}
+		return true
+	})
+	b.store.Range(retainedKeys, func(key string, value []byte) bool {
+		if p, err := b.readStored(value); err == nil {
+			b.retained.restore(p)
+		} else {
+			b.unreadable(key, err)
+		}
+		return true
+	})
+	b.dropOrphans()
+}
+
+func (b *Broker) unreadable(key string, err error) {
+	b.counters.unreadable.Add(1)
+	b.log.Error("stored state can't be read and is left out", "key", key, "error", err)
+}
+
+func (b *Broker) restoreSession(client string, value []byte) {
+	r, err := b.readRecord(client, value)
+	if err != nil {
+		b.unreadable(sessionKeys+client, err)
+		return
+	}
+	s := newSession(b, &r.identity)
+	s.stays, s.expiry, s.will = r.stays, r.expiry, r.will
+	s.absent, s.since = clock.Now(), time.Now()
+	s.willAt = s.absent
+	switch {
+	case r.connected && s.will != nil:
+		s.willAt += min(s.will.delay, s.expiry)
+	case !r.connected:
+		// Of another boot without trusted time nothing is known: it counts from now.
+		if at, known := b.clock.Time(r.absent); known {
+			s.absent = at
+		}
+		if at, known := b.clock.Time(r.willAt); known {
+			s.willAt = at
+		} else if s.will != nil {
+			s.willAt += s.will.delay
+		}
+	}
+	if q := b.store.Queue(sessionQueues + client); q != nil {
+		window := r.repeats // as far as the last connection had come
+		if r.connected {
+			window = q.Head() + uint64(b.cfg.Limits.Inflight)
+		}
+		s.queue.open(q, window)
+	} else if s.stays {
+		b.unreadable(sessionKeys+client, errStored)
+		return
+	}
+	b.sessions.byID[client] = s
+}
+
+func (b *Broker) restoreSubscription(key string, value []byte) {
+	client, filter, _ := strings.Cut(key[len(filterKeys):], "\x00")
+	s := b.sessions.byID[client]
+	if s == nil {
+		return
+	}
+	sub, err := readSubscription(filter, value)
+	if err != nil {
+		b.unreadable(key, err)
+		return
+	}
+	group, name, ok := topic.Shared(sub.filter)
+	if !ok || !topic.ValidFilter(name) {
+		b.unreadable(key, errStored)
+		return
+	}
+	s.addSubscription(&request{subscription: sub, reason: 0}, group, name)
+}
+
+// dropOrphans removes queues whose session is gone: those of clients that were
+// slow when the process died.
+func (b *Broker) dropOrphans() {
+	tx := b.store.Begin()
+	b.store.Queues(func(name string, q *store.Queue) bool {
+		client, isSession := strings.CutPrefix(name, sessionQueues)
+		if strings.HasPrefix(name, spilledQueues) || isSession && b.sessions.byID[client] == nil {
+			tx.DropQueue(q)
+		}
+		return true
+	})
+	tx.Commit(store.SyncNever, nil)
+}

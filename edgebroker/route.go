@@ -1,0 +1,156 @@
+package edgebroker
+
+import (
+	"encoding/binary"
+	"errors"
+	"strings"
+
+	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/store"
+)
+
+// route is what a publisher's topic leads to: whether it may publish there, who
+// receives it, how durably it is stored. It is found once and good until the
+// subscriptions or the policy change.
+type route struct {
+	topic      string
+	policy     *auth.Policy
+	generation uint64
+	decision   auth.Decision
+	receivers  []delivery
+	sync       store.Sync
+	immediate  bool // every receiver is a session: QoS 0 goes straight to the sockets
+	value      bool // a last known value
+}
+
+// refresh makes r good for now. The caller holds Broker.routing.
+func (b *Broker) refresh(r *route, origin string, decide func(name string) auth.Decision) {
+	policy := b.policy.Load()
+	if r.policy == policy && r.generation == b.index.generation {
+		return
+	}
+	r.policy, r.generation = policy, b.index.generation
+	r.decision = decide(r.topic)
+	r.receivers = b.index.match(r.topic, origin, nil)
+	r.immediate = true
+	kept := r.receivers[:0]
+	for _, d := range r.receivers {
+		if d.session != nil && !d.session.mayReceive(r.topic) {
+			continue
+		}
+		r.immediate = r.immediate && d.session != nil
+		kept = append(kept, d)
+	}
+	clear(r.receivers[len(kept):])
+	r.receivers = kept
+}
+
+func (b *Broker) newRoute(name string) *route {
+	return &route{topic: strings.Clone(name), value: isValue(name), sync: b.syncOf(name)}
+}
+
+// target is a receiver that the store holds a message for until it has it.
+type target struct {
+	queue   *store.Queue
+	session *session
+	durable *durable
+	entry   entry
+}
+
+// stored tells the receiver that the message is committed.
+func (t *target) stored(p *publication, later *burst) {
+	if t.session != nil {
+		t.session.stored(p, t.entry, later)
+	} else {
+		t.durable.stored()
+	}
+}
+
+func (t *target) unstored() {
+	if t.session != nil {
+		t.session.unstored()
+	} else {
+		t.durable.unstored()
+	}
+}
+
+// pass hands p to the receivers on r. Those that are to have it from the store
+// are noted in k, those in this process that are called after the lock come back.
+// The caller holds Broker.routing for reading.
+func (b *Broker) pass(p *publication, r *route, k *commitment, later *burst) (calls []*local) {
+	var f *forms
+	left, alive := p.left()
+	if !alive {
+		return nil
+	}
+	for i := range r.receivers {
+		d := &r.receivers[i]
+		if d.local != nil {
+			if durable := d.local.durable; durable != nil {
+				k.targets = append(k.targets, target{queue: durable.accept(), durable: durable})
+			} else {
+				calls = append(calls, d.local)
+			}
+			continue
+		}
+		if d.group != nil {
+			if d = d.group.pick(r.topic); d == nil {
+				continue
+			}
+		}
+		retain := p.retain && d.retainAsPublished
+		if min(d.qos, p.qos) == 0 {
+			if f == nil {
+				f = formsPool.Get().(*forms)
+				f.begin()
+			}
+			d.session.deliverNow(p, retain, d.ids, left, f, later)
+			continue
+		}
+		e := entry{qos: min(d.qos, p.qos), retain: retain, ids: d.ids}
+		if queue := d.session.accept(p, e, later); queue != nil {
+			k.targets = append(k.targets, target{queue: queue, session: d.session, entry: e})
+		}
+	}
+	if f != nil {
+		formsPool.Put(f)
+	}
+	return calls
+}
+
+// A receiver's own of a stored message: a byte of flags and the subscription
+// identifiers.
+const (
+	metaQoS    = 3
+	metaRetain = 1 << 2
+)
+
+func (e *entry) appendMeta(b []byte) []byte {
+	flags := e.qos
+	if e.retain {
+		flags |= metaRetain
+	}
+	b = append(b, flags)
+	for _, id := range e.ids {
+		b = binary.AppendUvarint(b, uint64(id))
+	}
+	return b
+}
+
+// readEntry is what the store has for a session.
+func (b *Broker) readEntry(found store.Entry) (e entry, err error) {
+	if found.Err != nil {
+		return e, found.Err
+	}
+	meta := fields{rest: found.Meta}
+	flags := meta.byte()
+	e = entry{qos: flags & metaQoS, retain: flags&metaRetain != 0, released: found.Marked}
+	for len(meta.rest) > 0 {
+		e.ids = append(e.ids, uint32(meta.number()))
+	}
+	if meta.short || e.qos == 0 || e.qos == 3 {
+		return e, errors.Join(errStored, errors.New("wrong meta"))
+	}
+	e.p, err = b.readStored(found.Message)
+	return e, err
+}
