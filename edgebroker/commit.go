@@ -86,11 +86,7 @@ func (k *commitment) Committed(err error) {
 
 func (k *commitment) complete(later *burst) {
 	for i := range k.targets {
-		if k.err == nil {
-			k.targets[i].stored(k.p, later)
-		} else {
-			k.targets[i].unstored()
-		}
+		k.targets[i].settled(k.p, k.err, later)
 	}
 	if k.done != nil {
 		k.done(k.err)

@@ -186,6 +186,11 @@ func (s *session) pump(later *burst) {
 		s.b.workers.Go(func() { s.load(c) })
 	}
 	s.unspill()
+	if q.waiting() == 0 {
+		for _, g := range s.groups() {
+			g.wake()
+		}
+	}
 }
 
 // transmit sends the entry at pos. It settles what only holds at that moment:

@@ -108,12 +108,16 @@ func (d *durable) give(p *publication) {
 	k.commit(d.b.syncOf(p.topic))
 }
 
-// stored tells that a message is in the queue, and drops the oldest that don't
-// fit any more.
-func (d *durable) stored() {
+// settled tells that a message is in the queue, or with err that the store has
+// refused it. The oldest that don't fit any more are dropped.
+func (d *durable) settled(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.given--
+	if err != nil {
+		d.stats.Dropped++
+		return
+	}
 	for d.queue.Len() > 1 && (d.queue.Len() > d.limits.Messages || d.queue.Bytes() > int64(d.limits.Bytes)) {
 		d.stats.Dropped++
 		d.queue.Done(d.queue.Head())
@@ -122,14 +126,6 @@ func (d *durable) stored() {
 	case d.wake <- struct{}{}:
 	default:
 	}
-}
-
-// unstored tells that the store has refused a message.
-func (d *durable) unstored() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.given--
-	d.stats.Dropped++
 }
 
 func (d *durable) run(ctx context.Context) {

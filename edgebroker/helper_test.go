@@ -49,7 +49,14 @@ broker:
 // start runs a broker until the test ends.
 func start(t testing.TB, text string) *Broker {
 	t.Helper()
-	cfg := decode(t, text)
+	b, stop := startOn(t, decode(t, text), t.TempDir())
+	t.Cleanup(stop)
+	return b
+}
+
+// startOn runs a broker on what a folder holds, until it is stopped.
+func startOn(t testing.TB, cfg testConfig, folder string) (b *Broker, stop func()) {
+	t.Helper()
 	b, err := New(cfg.Broker, Options{Policy: auth.New(cfg.Auth), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -57,14 +64,13 @@ func start(t testing.TB, text string) *Broker {
 	if err := b.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	st := openStore(t, t.TempDir())
+	st := openStore(t, folder)
 	b.Open(st)
 	b.Serve()
-	t.Cleanup(func() {
+	return b, func() {
 		closeBroker(t, b)
 		closeStore(t, st)
-	})
-	return b
+	}
 }
 
 func openStore(t testing.TB, path string) *store.Store {

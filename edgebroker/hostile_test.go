@@ -33,7 +33,7 @@ func wildcards(n int) (filters packets.Subscriptions) {
 }
 
 func TestSearchForWhatIsStoredHoldsNoPublisher(t *testing.T) {
-	const stored, filters = 1000, 500
+	const stored, filters = 1000, 200
 	b := start(t, loopback+"  limits: {session_messages: 10000000, session_bytes: 4GiB, inflight: 1}\n")
 	for i := range stored {
 		m := Message{Topic: fmt.Sprint("ivi/a/a/a/a/a/a/a/a/a/a/", i), Payload: []byte("x"), QoS: 1, Retain: true}

@@ -47,7 +47,7 @@ func (x *index) addSession(s *session, shared, filter string, sub *subscription)
 	x.generation++
 	n := x.root.descend(filter)
 	if shared != "" {
-		added = n.join(shared, delivery{session: s, qos: sub.qos, retainAsPublished: sub.retainAsPublished, ids: sub.ids()})
+		added = n.join(s.b, sub.filter, shared, delivery{session: s, qos: sub.qos, retainAsPublished: sub.retainAsPublished, ids: sub.ids()})
 	} else {
 		_, had := n.sessions[s]
 		added = !had
@@ -88,6 +88,20 @@ func (x *index) addLocal(l *local) {
 func (x *index) removeLocal(l *local) {
 	x.generation++
 	x.root.prune(l.filter, func(n *node) { delete(n.locals, l) })
+}
+
+// group is the shared subscription of that name and filter, nil if there is none.
+func (x *index) group(name, filter string) *group {
+	n := &x.root
+	for more := true; more && n != nil; {
+		var level string
+		level, filter, more = strings.Cut(filter, "/")
+		n = n.children[level]
+	}
+	if n == nil {
+		return nil
+	}
+	return n.groups[name]
 }
 
 // match appends the receivers of a message on name. A session whose

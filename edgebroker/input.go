@@ -47,10 +47,7 @@ func newInput(socket net.Conn, plain syscall.Conn, limit int) (*input, error) {
 	in.raw = raw
 	in.try = func(fd uintptr) bool {
 		in.prepare()
-		in.n, in.err = syscall.Read(int(fd), in.buf[in.end:])
-		for errors.Is(in.err, syscall.EINTR) {
-			in.n, in.err = syscall.Read(int(fd), in.buf[in.end:])
-		}
+		in.n, in.err = readNow(fd, in.buf[in.end:])
 		if errors.Is(in.err, syscall.EAGAIN) {
 			in.release()
 			return false

@@ -18,6 +18,7 @@ const (
 	retainedKeys  = "retained/" // + topic
 	sessionQueues = "session/"  // + client id
 	spilledQueues = "spilled/"  // + client id: of sessions that end with their connection
+	sharedQueues  = "shared/"   // + $share/name/filter
 	durableQueues = "receiver/" // + name
 )
 
@@ -132,12 +133,13 @@ func (s *session) keep(c *conn, identity *auth.Identity) error {
 		s.stays = true
 		s.queue.stored = tx.CreateQueue(sessionQueues + s.id)
 	}
-	written := s.stays || s.will != nil
-	if written {
+	keeps := s.stays || s.will != nil
+	if keeps {
+		s.kept = true
 		s.write(tx, true)
 	}
 	s.mu.Unlock()
-	if !written {
+	if !keeps {
 		tx.Discard()
 		return nil
 	}

@@ -361,7 +361,7 @@ func newDirectWriter(socket syscall.Conn) (*directWriter, error) {
 	}
 	w := &directWriter{raw: raw}
 	w.try = func(fd uintptr) bool {
-		w.n, w.err = syscall.Write(int(fd), w.data)
+		w.n, w.err = writeNow(fd, w.data)
 		return true
 	}
 	return w, nil

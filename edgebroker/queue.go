@@ -34,6 +34,7 @@ type queue struct {
 type entry struct {
 	p        *publication // nil when it was sent: what is sent again is read again
 	ids      []uint32     // subscription identifiers
+	from     *loan        // how it came from a shared subscription, nil if it did not
 	qos      byte
 	retain   bool
 	released bool // QoS 2: PUBREC came, PUBREL is due
@@ -81,6 +82,9 @@ func (q *queue) finish(pos uint64) {
 	e := q.entries.at(int(pos - q.base))
 	q.free(e)
 	e.done = true
+	if e.from != nil && !e.from.moved {
+		e.from.group.finished(e.from.pos)
+	}
 	if q.stored != nil && pos >= q.shift {
 		q.stored.Done(pos - q.shift)
 	}

@@ -55,7 +55,7 @@ func (b *Broker) restoreSession(client string, value []byte) {
 		return
 	}
 	s := newSession(b, &r.identity)
-	s.stays, s.expiry, s.will = r.stays, r.expiry, r.will
+	s.kept, s.stays, s.expiry, s.will = true, r.stays, r.expiry, r.will
 	s.absent, s.since = clock.Now(), time.Now()
 	s.willAt = s.absent
 	switch {
@@ -104,13 +104,20 @@ func (b *Broker) restoreSubscription(key string, value []byte) {
 	s.addSubscription(&request{subscription: sub, reason: 0}, group, name)
 }
 
-// dropOrphans removes queues whose session is gone: those of clients that were
-// slow when the process died.
+// dropOrphans removes queues whose session or group is gone: those of clients
+// that were slow when the process died.
 func (b *Broker) dropOrphans() {
 	tx := b.store.Begin()
+	shared := make(map[string]bool)
+	for _, s := range b.sessions.byID {
+		for _, g := range s.groups() {
+			shared[g.key] = true
+		}
+	}
 	b.store.Queues(func(name string, q *store.Queue) bool {
 		client, isSession := strings.CutPrefix(name, sessionQueues)
-		if strings.HasPrefix(name, spilledQueues) || isSession && b.sessions.byID[client] == nil {
+		key, isShared := strings.CutPrefix(name, sharedQueues)
+		if strings.HasPrefix(name, spilledQueues) || isSession && b.sessions.byID[client] == nil || isShared && !shared[key] {
 			tx.DropQueue(q)
 		}
 		return true

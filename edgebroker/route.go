@@ -54,23 +54,22 @@ type target struct {
 	queue   *store.Queue
 	session *session
 	durable *durable
+	group   *group
 	entry   entry
 }
 
-// stored tells the receiver that the message is committed.
-func (t *target) stored(p *publication, later *burst) {
-	if t.session != nil {
+// settled tells the receiver that the message is committed, or with err that it
+// was refused.
+func (t *target) settled(p *publication, err error, later *burst) {
+	switch {
+	case t.group != nil:
+		t.group.committed(err)
+	case t.durable != nil:
+		t.durable.settled(err)
+	case err == nil:
 		t.session.stored(p, t.entry, later)
-	} else {
-		t.durable.stored()
-	}
-}
-
-func (t *target) unstored() {
-	if t.session != nil {
+	default:
 		t.session.unstored()
-	} else {
-		t.durable.unstored()
 	}
 }
 
@@ -93,8 +92,14 @@ func (b *Broker) pass(p *publication, r *route, k *commitment, later *burst) (ca
 			}
 			continue
 		}
-		if d.group != nil {
-			if d = d.group.pick(r.topic); d == nil {
+		shared := d.group
+		if shared != nil {
+			var queue *store.Queue
+			if d, queue = b.share(p, shared, r.topic); queue != nil {
+				k.targets = append(k.targets, target{queue: queue, group: shared, entry: entry{qos: p.qos}})
+				continue
+			}
+			if d == nil {
 				continue
 			}
 		}
@@ -108,6 +113,9 @@ func (b *Broker) pass(p *publication, r *route, k *commitment, later *burst) (ca
 			continue
 		}
 		e := entry{qos: min(d.qos, p.qos), retain: retain, ids: d.ids}
+		if shared != nil {
+			e.from = &loan{group: shared, moved: true}
+		}
 		if queue := d.session.accept(p, e, later); queue != nil {
 			k.targets = append(k.targets, target{queue: queue, session: d.session, entry: e})
 		}
@@ -118,11 +126,20 @@ func (b *Broker) pass(p *publication, r *route, k *commitment, later *burst) (ca
 	return calls
 }
 
+// share finds who of a group gets p: a member, or the group's queue.
+func (b *Broker) share(p *publication, g *group, name string) (*delivery, *store.Queue) {
+	if p.qos == 0 {
+		return g.pick(name), nil
+	}
+	return g.take(name)
+}
+
 // A receiver's own of a stored message: a byte of flags and the subscription
 // identifiers.
 const (
 	metaQoS    = 3
 	metaRetain = 1 << 2
+	metaShared = 1 << 3 // the key of the group follows
 )
 
 func (e *entry) appendMeta(b []byte) []byte {
@@ -130,7 +147,11 @@ func (e *entry) appendMeta(b []byte) []byte {
 	if e.retain {
 		flags |= metaRetain
 	}
-	b = append(b, flags)
+	if e.from != nil {
+		b = appendText(append(b, flags|metaShared), e.from.group.key)
+	} else {
+		b = append(b, flags)
+	}
 	for _, id := range e.ids {
 		b = binary.AppendUvarint(b, uint64(id))
 	}
@@ -144,6 +165,9 @@ func (b *Broker) readEntry(found store.Entry) (e entry, err error) {
 	}
 	meta := fields{rest: found.Meta}
 	flags := meta.byte()
+	if flags&metaShared != 0 {
+		meta.text()
+	}
 	e = entry{qos: flags & metaQoS, retain: flags&metaRetain != 0, released: found.Marked}
 	for len(meta.rest) > 0 {
 		e.ids = append(e.ids, uint32(meta.number()))
@@ -153,4 +177,13 @@ func (b *Broker) readEntry(found store.Entry) (e entry, err error) {
 	}
 	e.p, err = b.readStored(found.Message)
 	return e, err
+}
+
+// sharedKey is the group that an entry came from, "" for none.
+func sharedKey(meta []byte) string {
+	in := fields{rest: meta}
+	if in.byte()&metaShared == 0 {
+		return ""
+	}
+	return string(in.text())
 }

@@ -26,10 +26,12 @@ type session struct {
 
 	identity atomic.Pointer[auth.Identity] // of the last connection
 	rights   rights
+	sharing  atomic.Pointer[[]*group] // groups that it is in; Broker.routing guards the writing
 
 	mu       sync.Mutex // guards what follows; taken with Broker.routing held or free
 	ended    bool       // it takes nothing any more
-	stays    bool       // it is in the store
+	stays    bool       // it outlives its connection, with a queue in the store
+	kept     bool       // it has a record in the store, for its will alone if it does not stay
 	remote   string     // of the last connection, for status
 	protocol string
 	since    time.Time  // when it came or went
@@ -90,11 +92,12 @@ func (s *session) drop(reason *atomic.Uint64) {
 	s.drops.Add(1)
 }
 
-// behind reports whether messages wait for the client already.
-func (s *session) behind() bool {
+// idle reports whether a message would be sent to the client at once.
+func (s *session) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queue.waiting()+s.queue.given > 0
+	c, q := s.link.Load(), &s.queue
+	return c != nil && q.waiting() == 0 && q.given+q.inflight < c.window
 }
 
 // crowded reports whether PublishWait has to wait for this client.

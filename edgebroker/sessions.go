@@ -178,23 +178,28 @@ func (s *session) detach(c *conn, err error) {
 }
 
 // forget ends a session that is in the table no more. Its will is sent, if it
-// has one [MQTT-3.1.2-8].
+// has one [MQTT-3.1.2-8]; what it had of shared subscriptions goes to their other
+// members.
 func (b *Broker) forget(s *session) {
 	b.routing.RLock()
 	filters := slices.Collect(maps.Keys(s.subs))
 	b.routing.RUnlock()
+	s.removeSubscriptions(filters)
 	b.sendWill(s)
 	s.mu.Lock()
-	kept := s.stays || s.queue.stored != nil
-	if kept {
+	s.ended = true
+	s.returnLoans()
+	stored, repeats := s.queue.stored, max(s.queue.repeats, s.queue.next)
+	s.mu.Unlock()
+	b.reshare(stored, repeats, filters)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept || stored != nil {
 		tx := b.store.Begin()
 		s.erase(tx, filters)
 		tx.Commit(b.sync, nil)
 	}
-	s.ended = true
 	s.queue = queue{}
-	s.mu.Unlock()
-	s.removeSubscriptions(filters)
 }
 
 // sendWill sends the will of a session whose client is absent, if the policy of

@@ -142,7 +142,7 @@ func (lv *LastValue) commit(r *route, p *publication, k *commitment) {
 	}
 	if k.c == nil && lv.b.store.Busy() {
 		for i := range k.targets {
-			k.targets[i].unstored()
+			k.targets[i].settled(nil, errBusy, nil)
 		}
 		lv.b.counters.droppedStore.Add(uint64(len(k.targets)))
 		return
