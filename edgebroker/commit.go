@@ -85,6 +85,9 @@ func (k *commitment) Committed(err error) {
 }
 
 func (k *commitment) complete(later *burst) {
+	if k.err != nil {
+		k.b.counters.rejected.Add(1)
+	}
 	for i := range k.targets {
 		k.targets[i].settled(k.p, k.err, later)
 	}

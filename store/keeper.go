@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/fascia-edge/fascia/store/seglog"
 )
@@ -19,6 +20,8 @@ const (
 	compactFrom = 64 << 20
 	// deadShare of 8 parts of a segment must be dead for rewriting it to pay.
 	deadShare = 4
+	// tidyEvery is how often the keeper looks by itself.
+	tidyEvery = time.Minute
 	// recordCost is what a record takes besides its message, about.
 	recordCost = 40
 )
@@ -26,14 +29,18 @@ const (
 // runKeeper takes snapshots and frees what the log no longer needs.
 func (s *Store) runKeeper() {
 	defer close(s.keeper.done)
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-s.keeper.wake:
+		case <-tick.C:
 		case <-s.keeper.stop:
 			return
 		}
 		if err := s.tidy(); err != nil && !errors.Is(err, ErrClosed) {
 			s.o.Log.Error("store: keeping house", "path", s.path, "error", err)
+			s.poke() // should it be a sync that failed, the committer mends it
 		}
 	}
 }
@@ -62,6 +69,10 @@ func (s *Store) tidy() error {
 	size, used := s.log.size(), int64(0)
 	for _, n := range live {
 		used += n
+	}
+	if s.deadUnsealed(live) > 3*s.snapshotAfter.Load() {
+		// Two more snapshots and what is dead can go.
+		return s.snapshot()
 	}
 	if short || size > min(compactFrom, s.o.Size/2) && used*8 < size*deadShare {
 		return s.compact(live)
@@ -143,6 +154,16 @@ func (s *Store) sealed() []*seglog.Segment {
 		n++
 	}
 	return list[:n]
+}
+
+// deadUnsealed estimates the dead bytes that a snapshot is in the way of. While
+// messages come and go it is two snapshots' worth; more after a long queue was drained.
+func (s *Store) deadUnsealed(live map[*seglog.Segment]int64) (n int64) {
+	list := s.log.list()
+	for _, seg := range list[len(s.sealed()):max(len(s.sealed()), len(list)-1)] {
+		n += max(0, seg.Size()-live[seg])
+	}
+	return n
 }
 
 // deleteDead deletes the segments that nobody needs.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fascia-edge/fascia/store/seglog"
 )
@@ -55,6 +56,18 @@ func TestLongQueueTakesLittleMemory(t *testing.T) {
 	if q.Len() != n || q.Bytes() != int64(n)*100 {
 		t.Errorf("%d entries of %d bytes, want %d", q.Len(), q.Bytes(), n)
 	}
+	q.mu.Lock()
+	resident := 0
+	for _, c := range q.chunks {
+		if c.refs != nil {
+			resident++
+		}
+	}
+	q.mu.Unlock()
+	// The last one that filled up is on its way.
+	if resident > keepChunks+2 {
+		t.Errorf("%d chunks are in memory, want %d", resident, keepChunks+1)
+	}
 	drain := func(upTo int) {
 		want := q.Head()
 		for pos := want; pos < uint64(upTo); {
@@ -95,8 +108,7 @@ func heapInUse() int64 {
 }
 
 func TestDoneOutOfOrderIsKeptFarBehindTheHead(t *testing.T) {
-	path := t.TempDir()
-	s := open(t, path)
+	s := open(t, t.TempDir())
 	tx := s.Begin()
 	q := tx.CreateQueue("queue")
 	commit(t, tx, SyncInterval)
@@ -112,6 +124,14 @@ func TestDoneOutOfOrderIsKeptFarBehindTheHead(t *testing.T) {
 		}
 	}
 	q.Done(n + 5) // so is what is not there
+	if err := s.settleDone(); err != nil {
+		t.Fatal(err)
+	}
+	// A crash, with the log alone; then a regular end, with a snapshot.
+	crash := filepath.Join(t.TempDir(), "crash")
+	copyStore(t, s, crash)
+	s = open(t, crash)
+	q = s.Queue("queue")
 	for range 2 {
 		if q.Len() != len(want) {
 			t.Errorf("%d entries, want %d", q.Len(), len(want))
@@ -127,8 +147,71 @@ func TestDoneOutOfOrderIsKeptFarBehindTheHead(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s = open(t, path)
+		s = open(t, crash)
 		q = s.Queue("queue")
+	}
+}
+
+// Done in memory alone does not let a message leave the disk: a crash would
+// bring back an entry without it.
+func TestMessageIsNotDeletedBeforeItsDoneIsDurable(t *testing.T) {
+	s := openSmall(t, t.TempDir())
+	tx := s.Begin()
+	q := tx.CreateQueue("queue")
+	commit(t, tx, SyncInterval)
+	fill(t, s, q, 2000)
+	s.keeping.Lock()
+	for range 2 {
+		if err := s.snapshot(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pos := range q.Tail() {
+		q.Done(pos)
+	}
+	live, err := s.liveShare()
+	if err == nil {
+		err = s.deleteDead(live)
+	}
+	s.keeping.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	crash := filepath.Join(t.TempDir(), "crash")
+	copyStore(t, s, crash)
+	if n := len(s.log.list()); n > 3 {
+		t.Errorf("%d segments are left", n)
+	}
+	if n := len(entries(t, open(t, crash).Queue("queue"))); n > 0 {
+		t.Errorf("%d entries came back", n)
+	}
+}
+
+// A snapshot may hold the effect of records that are not durable yet, and of
+// one of them a part.
+func TestSnapshotIsNoMoreDurableThanItsLog(t *testing.T) {
+	o := quiet
+	o.Interval = time.Hour
+	s, err := Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tx := s.Begin()
+	tx.Put("key", []byte("value"))
+	commit(t, tx, SyncInterval)
+	seg := s.log.last()
+	if seg.Synced() == seg.Size() {
+		t.Fatal("synced before its time")
+	}
+	s.keeping.Lock()
+	err = s.snapshot()
+	s.keeping.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seg.Synced() < seg.Size() {
+		t.Error("the log is not durable")
 	}
 }
 
@@ -216,6 +299,27 @@ func TestCompactionKeepsPositionsAndOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		s = open(t, path)
+	}
+}
+
+// A queue that was long and is drained gives its room back though little is
+// written any more.
+func TestDrainedQueueGivesItsRoomBack(t *testing.T) {
+	s := openSmall(t, t.TempDir())
+	tx := s.Begin()
+	q := tx.CreateQueue("queue")
+	commit(t, tx, SyncInterval)
+	fill(t, s, q, 20_000)
+	for pos := range q.Tail() {
+		q.Done(pos)
+	}
+	for range 3 {
+		if err := s.tidy(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if size := s.Stats().Bytes; size > 400<<10 {
+		t.Errorf("%d bytes are left on disk", size)
 	}
 }
 
@@ -366,8 +470,8 @@ func TestQueueOfTheSameNameTakesThePlace(t *testing.T) {
 		commit(t, tx, SyncInterval)
 		if old != nil {
 			// Its messages go nowhere, and are no error: it was given up.
-			if err := appendTo(s, old, "late", SyncInterval); err != nil {
-				t.Error(err)
+			if err := appendTo(s, old, "late", SyncInterval); err != nil || old.Len() > 0 {
+				t.Errorf("%d entries, %v", old.Len(), err)
 			}
 		}
 		if err := appendTo(s, q, "message", SyncInterval); err != nil {

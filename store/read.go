@@ -239,7 +239,7 @@ func (r *reader) entry(q *Queue, w want) Entry {
 	}
 	a, ok := findAppend(rec.Body, q.id)
 	e.Meta, e.Message = a.meta, a.message
-	if !ok {
+	if !ok || a.low != uint32(w.pos) {
 		e.Err = fmt.Errorf("%w: sequence %d: no message for the queue", ErrCorrupt, w.seq)
 	}
 	return e

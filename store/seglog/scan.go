@@ -83,7 +83,7 @@ func (sc *Scanner) Next() (Record, error) {
 // Find returns record seq. Asking for rising numbers reads forward. The error
 // wraps ErrMissing if there is no such record or it is damaged.
 func (sc *Scanner) Find(seq uint64) (Record, error) {
-	if seq < sc.seq || seq-sc.seq > 1 || sc.pos >= sc.limit {
+	if seq-sc.seq > 1 || sc.pos >= sc.limit {
 		off, err := sc.seg.place(seq)
 		if err != nil {
 			return Record{}, err
