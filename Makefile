@@ -20,7 +20,7 @@ COMPOSE  = $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## start the simulated vehicle; flags: make run ARGS="--port 1884"
@@ -47,6 +47,10 @@ soak: toolchain ## kill the broker KILLS (300) times and cut its power CUTS (20)
 	@.ci/components
 	go test ./soak -v -timeout 0 -args -soak.kills=$(KILLS) -soak.cuts=$(CUTS)
 
+.PHONY: conformance
+conformance: build ## the suites of eclipse/paho.mqtt.testing: make conformance SUITE=FOLDER
+	go run ./conformance -suite "$(SUITE)"
+
 .PHONY: check
 check: lint ## all static checks: go vet, golangci-lint
 	go vet ./...
@@ -66,6 +70,17 @@ fuzz: toolchain ## each fuzz target for FUZZTIME (30s)
 bench: build ## figures of the whole program, then each benchmark with its allocations
 	go run ./bench
 	go test -run '^$$' -bench . -benchmem ./...
+
+# mqttload is not ours; where its source is, it makes the load of the first rows.
+MQTTLOAD ?= $(wildcard ../shared/tools/mqttload)
+
+.PHONY: bench-peers
+bench-peers: build ## our broker beside mosquitto; flags: make bench-peers ARGS="-rows qos0"
+	go run ./bench/peers $(if $(MQTTLOAD),-mqttload $(MQTTLOAD)) $(ARGS)
+
+.PHONY: bench-isolation
+bench-isolation: build ## what a slow or hostile client costs the others; flags: ARGS="-cases deaf"
+	go run ./bench/isolation $(ARGS)
 
 .PHONY: vuln
 vuln: toolchain ## known vulnerabilities in what is called

@@ -109,6 +109,9 @@ func (c *Clock) Time(m Mark) (t Time, known bool) {
 	return Now() + Time(m.Wall-time.Now().UnixNano()), true
 }
 
+// ThisBoot reports whether a mark was made since the machine was started.
+func (c *Clock) ThisBoot(m Mark) bool { return m.Boot == c.boot }
+
 // bootID tells one boot from another.
 func bootID() uint64 {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -34,10 +34,10 @@ func (c *conn) delivered(kind wire.Kind, a wire.Acknowledgement) error {
 // from then on it must not be sent again [MQTT-4.3.3-5]. mu is held.
 func (s *session) release(c *conn, pos uint64) {
 	if !s.stays {
-		c.later.add(c.out, c.out.ack(wire.Pubrel, idOf(pos), wire.Success, c.version))
+		c.later.add(c.out, c.out.ack(wire.Pubrel, s.queue.idOf(pos), wire.Success, c.version))
 		return
 	}
-	k := &commitment{b: s.b, c: c, kind: wire.Pubrel, id: idOf(pos)}
+	k := &commitment{b: s.b, c: c, kind: wire.Pubrel, id: s.queue.idOf(pos)}
 	k.change().Mark(s.queue.stored, pos-s.queue.shift)
 	k.commit(s.b.sync)
 }

@@ -32,6 +32,9 @@ import (
 type Options struct {
 	// Policy decides until SetPolicy gives another one. Required.
 	Policy *auth.Policy
+	// Methods are the ways of enhanced authentication, by the word in a
+	// listener's auth that allows them there.
+	Methods map[string]auth.Method
 	// Clock says when wall time is to be trusted; nil for the kernel's word.
 	Clock *clock.Clock
 	// Log takes what an operator should know; nil for slog.Default.
@@ -57,6 +60,7 @@ type Broker struct {
 	store    *store.Store
 	sync     store.Sync // of all that by_filter doesn't name
 	policy   atomic.Pointer[auth.Policy]
+	methods  map[string]auth.Method
 	counters counters
 
 	// routing is described at the package; it guards the index.
@@ -70,6 +74,7 @@ type Broker struct {
 	room        room // wakes PublishWait
 	completions completions
 	durables    durables
+	presence    presence
 
 	listeners *listen.Set
 	conns     connections
@@ -93,6 +98,7 @@ func New(cfg Config, opts Options) (*Broker, error) {
 		log:     log,
 		version: opts.Version,
 		provide: opts.Provide,
+		methods: opts.Methods,
 		started: clock.Now(),
 		clock:   opts.Clock,
 		sync:    syncs[cfg.Durability.Sync],
@@ -104,7 +110,6 @@ func New(cfg Config, opts Options) (*Broker, error) {
 	b.stop, b.halt = context.WithCancel(context.Background())
 	b.index.init()
 	b.retained.init(cfg.Limits)
-	b.values.init()
 	b.completions.b = b
 	b.sessions.init()
 	b.durables.init()
@@ -129,6 +134,7 @@ func New(cfg Config, opts Options) (*Broker, error) {
 func (b *Broker) Open(st *store.Store) {
 	b.store = st
 	b.restore()
+	b.openPresence()
 }
 
 // SetPolicy makes p decide from now on, for clients that are connected too:

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/edgebroker/listen"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
@@ -29,15 +31,20 @@ type conn struct {
 	detached chan struct{}           // closed when it has let go of its session
 
 	// What CONNECT settled; fixed once session is set.
-	origin    *Origin // of what it publishes
 	version   byte
 	keepAlive time.Duration // longest silence, 0 for any
 	window    int           // QoS 1 and 2 messages under way to the client
 	maxPacket int           // largest packet the client takes
+	quiet     bool          // it wants no reason strings but in CONNACK and DISCONNECT
+	method    auth.Method   // of enhanced authentication, nil without
 	will      *will
 	expiry    clock.Time // of the session; a DISCONNECT may change it
 
+	attendance attendance
+
 	// The reader's own.
+	origin   *Origin   // of what it publishes
+	exchange *exchange // by which the client authenticates again, nil between
 	routes   remembered[*route]
 	aliases  aliases
 	message  wire.Message
@@ -49,6 +56,7 @@ type conn struct {
 	spending spending
 
 	outstanding atomic.Int32  // commitments that are to be answered
+	unanswered  atomic.Int32  // messages of QoS 1 and 2 that the client has no PUBACK or PUBCOMP for
 	held        chan struct{} // tells the reader that there are fewer
 
 	endOnce sync.Once
@@ -74,6 +82,8 @@ func newConn(b *Broker, socket *listen.Conn) (*conn, error) {
 		out:      newOutbox(socket, direct, limits, &b.counters.bytesSent),
 		detached: make(chan struct{}),
 		held:     make(chan struct{}, 1),
+
+		maxPacket: maxMessage,
 	}
 	c.out.failed = func() { c.end(wire.Unspecified) }
 	c.out.drained = c.drained
@@ -127,12 +137,26 @@ func (c *conn) converse() error {
 		if err := c.wait(); err != nil {
 			return err
 		}
-		before := c.in.end
-		if err := c.in.fill(); err != nil {
+		if full := c.in.end > 0 && c.in.end == len(c.in.buf); full {
+			// Else a publisher at full speed may be the only goroutine that runs, and
+			// the scheduler looks at all other sockets every 10 ms: nobody waits for
+			// them while it thinks that there is work. This wakes a thread that does.
+			runtime.Gosched()
+		}
+		if err := c.fill(); err != nil {
 			return err
 		}
-		c.b.counters.bytesReceived.Add(uint64(c.in.end - before))
 	}
+}
+
+// fill waits for more of the stream, and counts it.
+func (c *conn) fill() error {
+	unread := c.in.end - c.in.start
+	if err := c.in.fill(); err != nil {
+		return err
+	}
+	c.b.counters.bytesReceived.Add(uint64(c.in.end - c.in.start - unread))
+	return nil
 }
 
 // wait holds the reader back while the client does not take its answers, the
@@ -180,7 +204,7 @@ func (c *conn) end(reason wire.Reason) {
 		c.ended.Store(uint32(reason) + 1)
 		var last []byte
 		if c.session.Load() != nil && c.version == 5 {
-			last = wire.AppendDisconnect(nil, reason)
+			last = c.disconnectFor(reason, "")
 		}
 		c.out.close(last)
 		c.out.handOver()
@@ -200,9 +224,9 @@ func (c *conn) farewell(err error) []byte {
 	var bad *wire.Broken
 	switch {
 	case errors.As(err, &bad):
-		return wire.AppendDisconnect(nil, bad.Reason)
+		return c.disconnectFor(bad.Reason, bad.Text)
 	case c.silent(err):
-		return wire.AppendDisconnect(nil, wire.KeepAliveTimeout)
+		return c.disconnectFor(wire.KeepAliveTimeout, "")
 	}
 	return nil
 }

@@ -18,14 +18,6 @@ import (
 // maxClientID is the longest client id in bytes.
 const maxClientID = 4096
 
-// refusal is a CONNECT that is answered with a reason.
-type refusal struct {
-	reason wire.Reason
-	text   string
-}
-
-func (e *refusal) Error() string { return e.text }
-
 // connect reads the CONNECT and answers it. A nil error means that the session
 // is attached and its messages flow.
 func (c *conn) connect(deadline time.Time) error {
@@ -35,7 +27,7 @@ func (c *conn) connect(deadline time.Time) error {
 	if c.b.stop.Err() != nil || c.ended.Load() != 0 {
 		return errEnded
 	}
-	first, body, err := c.firstPacket()
+	first, body, err := c.nextPacket()
 	if err == nil && first != byte(wire.Connect)<<4 {
 		err = wire.Break(wire.ProtocolError, "first packet has type %d: want CONNECT", first>>4) // [MQTT-3.1.0-1]
 	}
@@ -52,15 +44,14 @@ func (c *conn) connect(deadline time.Time) error {
 	return err
 }
 
-// firstPacket reads one packet and nothing behind it is looked at.
-func (c *conn) firstPacket() (first byte, body []byte, err error) {
+// nextPacket waits for a packet before the session; nothing behind it is looked at.
+func (c *conn) nextPacket() (first byte, body []byte, err error) {
 	for {
 		first, body, ok, err := c.in.next()
 		if ok || err != nil {
-			c.b.counters.bytesReceived.Add(uint64(c.in.end))
 			return first, body, err
 		}
-		if err := c.in.fill(); err != nil {
+		if err := c.fill(); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -70,17 +61,18 @@ func (c *conn) accept(first byte, body []byte) error {
 	if err := c.checkProtocol(body); err != nil {
 		return err
 	}
-	pk, err := wire.Decode(first, body, c.version)
+	pk, err := wire.Decode(first, bytes.Clone(body), c.version) // authenticate reads over the buffer
 	if err != nil {
 		return &refusal{wire.Malformed, err.Error()}
 	}
+	c.heed(pk)
 	if err := checkConnect(pk); err != nil {
 		return err
 	}
 	if err := overLimit(c.socket.Over()); err != nil {
 		return err
 	}
-	who, err := c.identify()
+	who, last, err := c.identify(pk)
 	if err != nil {
 		return err
 	}
@@ -106,6 +98,9 @@ func (c *conn) accept(first byte, body []byte) error {
 	if assigned {
 		ack.AssignedClientID = identity.Client
 	}
+	if c.method != nil {
+		ack.AuthMethod, ack.AuthData = c.method.Name(), last // [MQTT-4.12.0-5]
+	}
 	c.settle(pk, &ack)
 	s, present, err := c.b.claim(c, identity, pk.Connect.Clean)
 	switch {
@@ -116,7 +111,8 @@ func (c *conn) accept(first byte, body []byte) error {
 	}
 	if err := s.keep(c, identity); err != nil {
 		c.b.disclaim(s)
-		return &refusal{wire.QuotaExceeded, err.Error()}
+		c.b.noise.warn(c.b.log, "session not stored", "client", s.id, "error", err)
+		return &refusal{wire.QuotaExceeded, "the session can't be stored now"}
 	}
 	c.b.counters.clients.Add(1)
 	ack.Present = present && c.version > 3
@@ -160,8 +156,6 @@ func checkConnect(pk *wire.Packet) error {
 		return wire.Break(wire.Malformed, "CONNECT with a password and no user name") // [MQTT-3.1.2-22] of 3.1.1
 	case pk.ProtocolVersion < 5 && cp.ClientIdentifier == "" && !cp.Clean:
 		return &refusal{wire.ClientIDInvalid, "a client without an id can't keep a session"} // [MQTT-3.1.3-8] of 3.1.1
-	case pk.Properties.AuthenticationMethod != "":
-		return &refusal{wire.BadAuthMethod, "no authentication method " + pk.Properties.AuthenticationMethod}
 	}
 	return nil
 }
@@ -179,13 +173,23 @@ func overLimit(limit listen.Limit) error {
 	return &refusal{wire.ServerBusy, "too many connections"}
 }
 
-// identify tries the listener's ways of authentication.
-func (c *conn) identify() (auth.Identity, error) {
-	policy := c.b.policy.Load()
-	err := error(&refusal{wire.NotAuthorized, "no way of authentication fits"})
-	for _, method := range c.socket.Listener.Methods() {
+// identify tries the listener's ways of authentication, or the one method that
+// the client asks for. last is what a method says last.
+func (c *conn) identify(pk *wire.Packet) (who auth.Identity, last []byte, err error) {
+	if pk.Properties.AuthenticationMethod != "" {
+		return c.authenticate(pk)
+	}
+	who, err = c.recognise()
+	return who, nil, err
+}
+
+// recognise goes by what the connection proves by itself.
+func (c *conn) recognise() (auth.Identity, error) {
+	policy, ways := c.b.policy.Load(), c.socket.Listener.Methods()
+	err := refuse(wire.NotAuthorized, "listener %s wants authentication by %s", c.socket.Listener.Name, strings.Join(ways, " or "))
+	for _, way := range ways {
 		cred, role := auth.Credentials{}, c.socket.Listener.Role
-		switch method {
+		switch way {
 		case listen.MTLS:
 			if cred.Chain = c.socket.Credentials.Chain; cred.Chain == nil {
 				continue
@@ -198,6 +202,8 @@ func (c *conn) identify() (auth.Identity, error) {
 			if role == "" {
 				role = auth.Local
 			}
+		default: // an enhanced one, which the client did not ask for
+			continue
 		}
 		identity, no := policy.Identify(cred, role)
 		if no == nil {
@@ -216,11 +222,11 @@ func (c *conn) takeWill(pk *wire.Packet, identity *auth.Identity) error {
 		return nil
 	}
 	if !topic.ValidName(cp.WillTopic) || topic.Levels(cp.WillTopic) > c.b.cfg.Limits.TopicLevels {
-		return &refusal{wire.TopicInvalid, "invalid will topic"}
+		return refuse(wire.TopicInvalid, "will to %.100q: want a name of at most %d levels", cp.WillTopic, c.b.cfg.Limits.TopicLevels)
 	}
 	if d := c.b.mayPublish(identity, cp.WillTopic); !d.Allow {
 		c.b.counters.publishesRefused.Add(1)
-		return &refusal{wire.NotAuthorized, "will on " + cp.WillTopic + ": " + d.Rule}
+		return refuse(wire.NotAuthorized, "will to %.100q: %s", cp.WillTopic, d.Rule)
 	}
 	props := wire.WillProperties(pk)
 	c.will = &will{
@@ -238,13 +244,21 @@ func (c *conn) takeWill(pk *wire.Packet, identity *auth.Identity) error {
 	return nil
 }
 
+// heed takes what CONNECT says of the answers to it.
+func (c *conn) heed(pk *wire.Packet) {
+	props := &pk.Properties
+	if props.MaximumPacketSize > 0 {
+		c.maxPacket = min(c.maxPacket, int(props.MaximumPacketSize))
+	}
+	c.quiet = props.RequestProblemInfoFlag && props.RequestProblemInfo == 0
+}
+
 // settle takes what CONNECT says of the connection, and notes in ack where the
 // broker does otherwise than was asked for.
 func (c *conn) settle(pk *wire.Packet, ack *wire.Acceptance) {
 	limits := &c.b.cfg.Limits
 	c.setKeepAlive(time.Duration(pk.Connect.Keepalive)*time.Second, ack)
 	c.window = limits.Inflight
-	c.maxPacket = maxMessage
 	longest := clock.Time(limits.SessionExpiry)
 	if c.version < 5 {
 		if !pk.Connect.Clean {
@@ -256,8 +270,8 @@ func (c *conn) settle(pk *wire.Packet, ack *wire.Acceptance) {
 	if props.ReceiveMaximum > 0 {
 		c.window = min(c.window, int(props.ReceiveMaximum))
 	}
-	if props.MaximumPacketSize > 0 {
-		c.maxPacket = min(c.maxPacket, int(props.MaximumPacketSize))
+	if props.TopicAliasMaximum > 0 {
+		c.out.useAliases(newSentAliases(props.TopicAliasMaximum, c.maxPacket))
 	}
 	asked := clock.Time(props.SessionExpiryInterval) * clock.Second
 	if c.expiry = min(asked, longest); c.expiry != asked {
@@ -281,28 +295,4 @@ func (c *conn) setKeepAlive(asked time.Duration, ack *wire.Acceptance) {
 		}
 	}
 	c.keepAlive = asked * 3 / 2
-}
-
-// refuse answers a CONNECT with CONNACK. 3.1.1 has few return codes, and no
-// answer where none fits.
-func (c *conn) refuse(no *refusal) {
-	reason := no.reason
-	if c.version < 5 {
-		switch reason {
-		case wire.UnsupportedVersion:
-			reason = 1
-		case wire.ClientIDInvalid:
-			reason = 2
-		case wire.ServerBusy, wire.QuotaExceeded, wire.ConnectRateExceeded, wire.ShuttingDown:
-			reason = 3
-		case wire.NotAuthorized:
-			reason = 5
-		default:
-			return
-		}
-	}
-	ack := wire.Acceptance{Reason: reason, Version: c.version}
-	c.later.add(c.out, c.out.packet(ack.Append(nil)))
-	c.later.flush()
-	c.b.noise.warn(c.b.log, "client refused", "listener", c.socket.Listener.Name, "remote", c.socket.Remote(), "reason", no.text)
 }

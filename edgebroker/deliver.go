@@ -1,6 +1,7 @@
 package edgebroker
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/fascia-edge/fascia/edgebroker/wire"
@@ -74,7 +75,7 @@ func (s *session) accept(p *publication, e entry, later *burst) *store.Queue {
 	if s.ended {
 		return nil
 	}
-	if q.stored == nil && q.held > 0 && q.held+p.size() > heldBytes {
+	if q.stored == nil && s.overflows(p.size()) {
 		s.spill()
 	}
 	if q.stored != nil {
@@ -94,6 +95,13 @@ func (s *session) accept(p *publication, e entry, later *burst) *store.Queue {
 	return nil
 }
 
+// overflows reports whether what waits in memory is enough; what the store has is
+// kept to the limits of a session. mu is held.
+func (s *session) overflows(size int) bool {
+	q, limits := &s.queue, &s.b.cfg.Limits
+	return q.held > 0 && q.held+size > min(heldBytes, int(limits.SessionBytes)) || q.waiting() >= limits.SessionMessages
+}
+
 // trust notes that what comes now was found allowed by the policy of now, which
 // saves asking again for as long as that one holds. mu is held.
 func (s *session) trust() {
@@ -108,7 +116,7 @@ func (s *session) trust() {
 // open reports whether a message could be sent at once. mu is held.
 func (s *session) open() bool {
 	c := s.link.Load()
-	return c != nil && s.queue.inflight < c.window && s.queue.next-s.queue.base < idSpan-1 && c.out.hasRoom()
+	return c != nil && s.queue.inflight < c.window && s.queue.next-s.queue.base < idRoom && c.out.hasRoom()
 }
 
 // spill gives a session that lives in memory a queue in the store, for a client
@@ -155,11 +163,15 @@ func (s *session) stored(p *publication, e entry, later *burst) {
 	s.pump(later)
 }
 
-// unstored tells that the store has refused the message.
-func (s *session) unstored() {
+// unstored tells that the store has refused the message. A spilled queue that
+// could not even be made is given up; the next message tries again.
+func (s *session) unstored(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queue.given--
+	if errors.Is(err, store.ErrNoQueue) && !s.stays && s.queue.given == 0 {
+		s.queue.stored = nil
+	}
 }
 
 // pump sends what waits while the client's receive window and the socket's queue
@@ -181,7 +193,8 @@ func (s *session) pump(later *burst) {
 		}
 		s.transmit(c, q.next-1, e, later)
 	}
-	if q.stored != nil && q.loaded() < q.tail && !q.loading && int(q.loaded()-q.next) < loadEntries/2 {
+	short := int(q.loaded()-q.next) < loadEntries/2 && (q.held == 0 || q.held < heldBytes/2)
+	if q.stored != nil && q.loaded() < q.tail && !q.loading && short {
 		q.loading = true
 		s.b.workers.Go(func() { s.load(c) })
 	}
@@ -198,7 +211,7 @@ func (s *session) pump(later *burst) {
 func (s *session) transmit(c *conn, pos uint64, e *entry, later *burst) {
 	q := &s.queue
 	if e.released {
-		later.add(c.out, c.out.ack(wire.Pubrel, idOf(pos), wire.Success, c.version))
+		later.add(c.out, c.out.ack(wire.Pubrel, q.idOf(pos), wire.Success, c.version))
 		q.inflight++
 		return
 	}
@@ -211,7 +224,7 @@ func (s *session) transmit(c *conn, pos uint64, e *entry, later *burst) {
 		}
 	}
 	out := e.p.outgoing(e.qos, e.retain, left)
-	out.Version, out.ID, out.Dup = c.version, idOf(pos), again
+	out.Version, out.ID, out.Dup = c.version, q.idOf(pos), again
 	if c.version == 5 {
 		out.SubscriptionIDs = e.ids
 	}
@@ -282,6 +295,9 @@ func (s *session) read(stored *store.Queue, from uint64) (list []entry, err erro
 // reports whether to read again. mu is held.
 func (s *session) take(c *conn, from uint64, list []entry, able bool, later *burst) (again bool) {
 	q := &s.queue
+	if dropped := q.loaded() - from; from < q.loaded() && dropped < uint64(len(list)) {
+		list, from = list[dropped:], q.loaded() // the oldest went while it was read
+	}
 	if able && s.link.Load() == c && (from != q.loaded() || len(list) == 0) && from < q.tail {
 		return true // something was dropped meanwhile, or the disk is slow to heal
 	}
@@ -292,6 +308,8 @@ func (s *session) take(c *conn, from uint64, list []entry, able bool, later *bur
 			q.push(e)
 		}
 	}
-	s.pump(later)
+	if able {
+		s.pump(later)
+	}
 	return false
 }

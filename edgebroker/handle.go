@@ -27,6 +27,7 @@ func (c *conn) handle(first byte, body []byte) error {
 		return c.delivered(kind, a)
 	}
 	c.leave() // the rest may wait, or changes what is routed
+	c.later.flush()
 	pk, err := wire.Decode(first, body, c.version)
 	if err != nil {
 		return err
@@ -41,15 +42,20 @@ func (c *conn) handle(first byte, body []byte) error {
 		return nil
 	case wire.Disconnect:
 		return c.disconnect(pk)
+	case wire.Auth:
+		return c.reauthenticate(pk)
 	}
 	return wire.Break(wire.ProtocolError, "packet type %d in a session", kind)
 }
 
-// mayPublish decides for clients; the $SYS topics are the broker's whatever is
-// granted (MQTT 5.0 §4.7.2).
+// mayPublish decides for clients; the $SYS topics (MQTT 5.0 §4.7.2) and the events
+// of clients are the broker's whatever is granted.
 func (b *Broker) mayPublish(id *auth.Identity, name string) auth.Decision {
 	if strings.HasPrefix(name, "$SYS/") {
 		return auth.Decision{Rule: "$SYS is the broker's"}
+	}
+	if strings.HasPrefix(name, eventsPrefix) {
+		return auth.Decision{Rule: "$aws/events is the broker's"}
 	}
 	return b.policy.Load().CanPublish(id, name)
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/store"
 
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type testConfig struct {
 	Broker Config      `yaml:"broker"`
 	Auth   auth.Config `yaml:"auth"`
+	clock  *clock.Clock
+
+	methods map[string]auth.Method
 }
 
 func decode(t testing.TB, text string) testConfig {
@@ -57,7 +61,7 @@ func start(t testing.TB, text string) *Broker {
 // startOn runs a broker on what a folder holds, until it is stopped.
 func startOn(t testing.TB, cfg testConfig, folder string) (b *Broker, stop func()) {
 	t.Helper()
-	b, err := New(cfg.Broker, Options{Policy: auth.New(cfg.Auth), Version: "test"})
+	b, err := New(cfg.Broker, Options{Policy: auth.New(cfg.Auth), Clock: cfg.clock, Methods: cfg.methods, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +181,12 @@ func connect(t testing.TB, b *Broker, version byte, id string, change ...func(*p
 
 func (c *client) connect(id string, change ...func(*packets.Packet)) received {
 	c.t.Helper()
+	c.sendConnect(id, change...)
+	return c.expect(wire.Connack)
+}
+
+func (c *client) sendConnect(id string, change ...func(*packets.Packet)) {
+	c.t.Helper()
 	pk := packets.Packet{ProtocolVersion: c.version, FixedHeader: packets.FixedHeader{Type: packets.Connect}}
 	pk.Connect.ProtocolName = []byte("MQTT")
 	pk.Connect.ClientIdentifier = id
@@ -185,7 +195,6 @@ func (c *client) connect(id string, change ...func(*packets.Packet)) received {
 		f(&pk)
 	}
 	c.sendPacket(&pk)
-	return c.expect(wire.Connack)
 }
 
 // keep asks for a session that outlives the connection.
@@ -214,6 +223,8 @@ func (c *client) sendPacket(pk *packets.Packet) {
 		err = pk.UnsubscribeEncode(&buf)
 	case packets.Disconnect:
 		err = pk.DisconnectEncode(&buf)
+	case packets.Auth:
+		err = pk.AuthEncode(&buf)
 	}
 	if err != nil {
 		c.t.Fatal(err)
@@ -260,6 +271,16 @@ func (c *client) requestSubscription(id uint16, filter string, qos byte, change 
 		pk.Properties.SubscriptionIdentifier = []int{sub.Identifier}
 	}
 	c.sendPacket(&pk)
+}
+
+func (c *client) unsubscribe(filters ...string) received {
+	c.t.Helper()
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Unsubscribe}, PacketID: 6}
+	for _, f := range filters {
+		pk.Filters = append(pk.Filters, packets.Subscription{Filter: f})
+	}
+	c.sendPacket(&pk)
+	return c.expect(wire.Unsuback)
 }
 
 func (c *client) ack(kind wire.Kind, id uint16) {
@@ -316,6 +337,12 @@ func (c *client) read() (r received, err error) {
 		if len(body) > 0 {
 			r.reasons[0] = wire.Reason(body[0])
 		}
+		if len(body) > 1 {
+			err = pk.DisconnectDecode(body)
+		}
+	case wire.Auth:
+		err = pk.AuthDecode(body)
+		r.reasons = []wire.Reason{wire.Reason(pk.ReasonCode)}
 	}
 	r.props = pk.Properties
 	return r, err

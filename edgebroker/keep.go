@@ -34,8 +34,9 @@ type record struct {
 	stays     bool // it has a queue; without one it was kept for its will alone
 	connected bool
 	expiry    clock.Time
-	absent    clock.Mark // since when, unless connected
+	absent    clock.Mark // since when, or of when the record is if connected
 	repeats   uint64
+	turns     []turn
 	will      *will
 	willAt    clock.Mark // unless connected
 }
@@ -62,6 +63,10 @@ func (b *Broker) appendRecord(buf []byte, r *record) []byte {
 	buf = binary.AppendUvarint(buf, uint64(r.expiry))
 	buf = r.absent.Append(buf)
 	buf = binary.AppendUvarint(buf, r.repeats)
+	buf = binary.AppendUvarint(buf, uint64(len(r.turns)))
+	for _, t := range r.turns {
+		buf = binary.AppendUvarint(binary.AppendUvarint(buf, t.from), t.by)
+	}
 	if r.will != nil {
 		buf = binary.AppendUvarint(buf, uint64(r.will.delay))
 		buf = binary.AppendUvarint(buf, uint64(r.will.expiry))
@@ -85,6 +90,9 @@ func (b *Broker) readRecord(client string, data []byte) (*record, error) {
 	r.expiry = clock.Time(in.number())
 	r.absent = in.mark()
 	r.repeats = in.number()
+	for n := in.number(); n > 0 && !in.short; n-- {
+		r.turns = append(r.turns, turn{in.number(), in.number()})
+	}
 	if flags&recordWill != 0 {
 		w := &will{delay: clock.Time(in.number()), expiry: uint32(in.number())}
 		r.willAt = in.mark()
@@ -109,6 +117,8 @@ func (s *session) record(connected bool) *record {
 		expiry:    s.expiry,
 		will:      s.will,
 		repeats:   max(s.queue.repeats, s.queue.next),
+		turns:     s.queue.turns,
+		absent:    s.b.clock.Mark(clock.Now()),
 	}
 	if !connected {
 		r.absent, r.willAt = s.b.clock.Mark(s.absent), s.b.clock.Mark(s.willAt)
@@ -127,6 +137,7 @@ func (s *session) write(tx *store.Tx, connected bool) {
 func (s *session) keep(c *conn, identity *auth.Identity) error {
 	s.mu.Lock()
 	tx := s.b.store.Begin()
+	had, expiry, will, kept, stays := s.identity.Load(), s.expiry, s.will, s.kept, s.stays
 	s.identity.Store(identity)
 	s.expiry, s.will = c.expiry, c.will
 	if c.expiry > 0 && !s.stays {
@@ -143,7 +154,17 @@ func (s *session) keep(c *conn, identity *auth.Identity) error {
 		tx.Discard()
 		return nil
 	}
-	return s.b.settle(tx)
+	err := s.b.settle(tx)
+	if err != nil { // the connection is refused, and the session is what it was
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.identity.Store(had)
+		s.expiry, s.will, s.kept = expiry, will, kept
+		if s.stays != stays {
+			s.stays, s.queue.stored = false, nil
+		}
+	}
+	return err
 }
 
 // erase removes the session from the store. mu is held, the filters are those

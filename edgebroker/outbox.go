@@ -41,6 +41,8 @@ type outbox struct {
 	writing int        // bytes taken out of buf and not written yet
 	busy    bool       // somebody writes, and will look again
 	closed  bool       // nothing is appended any more
+
+	aliases *sentAliases // nil for a client that takes none; used by who is busy
 }
 
 func newOutbox(socket net.Conn, direct *directWriter, limits *Limits, sent *atomic.Uint64) *outbox {
@@ -202,64 +204,95 @@ func (o *outbox) waitRoom(below int) {
 
 // flush writes what waits, unless somebody is at it.
 func (o *outbox) flush(b *burst) {
-	o.mu.Lock()
-	if o.busy || o.buf == nil {
-		o.mu.Unlock()
+	data := o.begun()
+	if data == nil {
 		return
 	}
-	o.busy = true
-	o.mu.Unlock()
 	if o.direct == nil {
-		go o.drain(o.take(), 0)
+		go o.drain(data, 0)
 		return
 	}
 	for range directTurns {
-		data := o.take()
-		if data == nil {
-			return
-		}
 		n, err := o.direct.write(data.bytes)
 		if err != nil {
 			o.fail()
 			return
 		}
-		o.written(n)
 		if n < len(data.bytes) {
+			o.written(n)
 			go o.drain(data, n)
 			return
 		}
 		buffers.put(data)
-		o.feed(b)
+		if data = o.next(n, b); data == nil {
+			return
+		}
 	}
-	if data := o.take(); data != nil {
-		go o.drain(data, 0)
-	}
+	go o.drain(data, 0)
 }
 
 // handOver is flush on a goroutine.
 func (o *outbox) handOver() {
+	if data := o.begun(); data != nil {
+		go o.drain(data, 0)
+	}
+}
+
+// begun makes the caller busy and gives what is to be written; nil if there is
+// nothing or somebody is busy.
+func (o *outbox) begun() *buffer {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.busy || o.buf == nil {
-		return
-	}
-	o.busy = true
-	go func() { o.drain(o.take(), 0) }()
-}
-
-// take gives what waits, or ends the turn of whoever is busy.
-func (o *outbox) take() *buffer {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	data := o.buf
-	if data == nil {
-		o.busy = false
-		o.room.Broadcast()
 		return nil
 	}
+	o.busy = true
+	return o.take()
+}
+
+// next counts the last n bytes of what was taken as written, calls who starved,
+// and gives what has come meanwhile. With nil the caller is busy no more.
+func (o *outbox) next(n int, b *burst) *buffer {
+	o.sent.Add(uint64(n))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.writing -= n
+	o.room.Broadcast()
+	if o.starved.Load() && o.length() < o.limit/2+1 {
+		o.starved.Store(false)
+		o.mu.Unlock()
+		o.drained(b) // the caller is busy, so what comes now is written by it
+		o.mu.Lock()
+	}
+	if o.buf == nil {
+		o.busy = false
+		return nil
+	}
+	return o.take()
+}
+
+// take gives what waits; mu is held, but not while aliases are put in.
+func (o *outbox) take() *buffer {
+	data := o.buf
 	o.buf = nil
 	o.writing = len(data.bytes)
-	return data
+	if o.aliases == nil {
+		return data
+	}
+	o.mu.Unlock()
+	short := buffers.get()
+	short.bytes = o.aliases.shorten(short.bytes, data.bytes)
+	buffers.put(data)
+	o.mu.Lock()
+	o.writing = len(short.bytes)
+	return short
+}
+
+// useAliases is called before anything of the session is appended.
+func (o *outbox) useAliases(a *sentAliases) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.aliases = a
 }
 
 // drain writes data from offset on, and then what comes, until nothing waits. It
@@ -272,8 +305,7 @@ func (o *outbox) drain(data *buffer, offset int) {
 			return
 		}
 		buffers.put(data)
-		o.feed(&b)
-		data, offset = o.take(), 0
+		data, offset = o.next(0, &b), 0
 	}
 	b.flush()
 }
@@ -299,14 +331,6 @@ func (o *outbox) written(n int) {
 	defer o.mu.Unlock()
 	o.writing -= n
 	o.room.Broadcast()
-}
-
-// feed calls who starved. The caller is busy, so what comes is written by it.
-func (o *outbox) feed(b *burst) {
-	if o.starved.Load() && o.waiting() < o.limit/2+1 {
-		o.starved.Store(false)
-		o.drained(b)
-	}
 }
 
 // fail ends a connection whose socket takes nothing more.

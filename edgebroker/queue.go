@@ -2,8 +2,11 @@ package edgebroker
 
 import "github.com/fascia-edge/fascia/store"
 
-// idSpan is how many packet ids there are.
-const idSpan = 65535
+const (
+	idSpan = 65535      // how many packet ids there are
+	idTurn = idSpan / 3 // how far ids move on when a power cut may have taken some back
+	idRoom = idTurn - 1 // most positions from base to next, so that an id names one of them
+)
 
 // queue is the way of QoS 1 and 2 messages to one client: positions in a row,
 // numbered from the first message of the session on. Those below next were sent,
@@ -24,6 +27,7 @@ type queue struct {
 	next     uint64 // first that was not sent on this connection
 	tail     uint64 // first that has not come yet
 	repeats  uint64 // first that was surely never sent, on any connection
+	turns    []turn // how ids follow from positions, in order; none: as they are
 	inflight int    // sent and not done
 	held     int    // bytes of the messages in entries
 	given    int    // to the store, and not yet told of
@@ -41,21 +45,65 @@ type entry struct {
 	done     bool
 }
 
-// idOf is the packet id of a position. There are never idSpan positions from
-// base to next, so it is the only one with it.
-func idOf(pos uint64) uint16 { return uint16(pos%idSpan) + 1 }
+// turn is a run of positions, up to the next turn's, whose ids are moved on.
+type turn struct {
+	from uint64
+	by   uint64
+}
+
+// turnOn moves the ids of what comes from now on. Under a policy that acknowledges
+// before the disk has it, a power cut takes back the last messages of a queue. A
+// client that has such a message half way, with its id, would take the next one
+// with that id for the same and drop it [MQTT-4.3.3-10]. What is under way keeps
+// its ids.
+func (q *queue) turnOn() {
+	by := uint64(idTurn)
+	for len(q.turns) > 1 && q.turns[1].from <= q.base {
+		q.turns = q.turns[1:]
+	}
+	if n := len(q.turns); n > 0 {
+		by = (q.turns[n-1].by + idTurn) % idSpan
+	}
+	if n := len(q.turns); n > 0 && q.turns[n-1].from == q.tail {
+		q.turns[n-1].by = by
+		return
+	}
+	q.turns = append(q.turns, turn{q.tail, by})
+}
+
+// idOf is the packet id of a position.
+func (q *queue) idOf(pos uint64) uint16 {
+	for i := len(q.turns) - 1; i >= 0; i-- {
+		if pos >= q.turns[i].from {
+			return uint16((pos+q.turns[i].by)%idSpan) + 1
+		}
+	}
+	return uint16(pos%idSpan) + 1
+}
 
 // find is the position that was sent with that packet id.
 func (q *queue) find(id uint16) (pos uint64, e *entry) {
 	if id == 0 {
 		return 0, nil
 	}
-	ahead := (uint64(id) - 1 + idSpan - q.base%idSpan) % idSpan
-	pos = q.base + ahead
-	if pos >= q.next || q.entries.at(int(ahead)).done {
-		return 0, nil
+	t := turn{}
+	for i := 0; ; i++ {
+		end := q.next
+		if i < len(q.turns) {
+			end = min(end, q.turns[i].from)
+		}
+		begin := max(q.base, t.from)
+		pos = begin + (uint64(id)-1+idSpan-(begin+t.by)%idSpan)%idSpan
+		if pos < end {
+			if e = q.entries.at(int(pos - q.base)); !e.done {
+				return pos, e
+			}
+		}
+		if i == len(q.turns) {
+			return 0, nil
+		}
+		t = q.turns[i]
 	}
-	return pos, q.entries.at(int(ahead))
 }
 
 // loaded is the first position that is not in memory.

@@ -42,6 +42,9 @@ func (c *conn) publish(first byte, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if c.routing && r.generation != c.b.index.generation {
+		c.leave() // a search may be long, and who subscribes waits for as many as there are in a row
+	}
 	c.enter()
 	c.b.refresh(r, c.origin.Client, c.decide)
 	if m.QoS == 0 && !m.Retain && r.immediate && !r.value {
@@ -116,7 +119,7 @@ func (c *conn) passOn(r *route, m *wire.Message) error {
 	}
 	if !r.decision.Allow {
 		c.refused(r)
-		c.answer(s, m, wire.NotAuthorized)
+		c.answer(s, m, wire.NotAuthorized, r.decision.Rule)
 		return nil
 	}
 	k := c.acknowledgement(s, m)
@@ -172,9 +175,10 @@ func (c *conn) failed(s *session, r *route, m *wire.Message, k *commitment, err 
 	}
 	c.b.noise.warn(c.b.log, "publish refused", "client", s.id, "topic", r.topic, "error", err)
 	if c.version < 5 && m.QoS > 0 && reason == wire.QuotaExceeded {
+		s.endReceiving(m.ID) // else it would be taken for known when it is sent again
 		return wire.Break(reason, "PUBLISH: %v", err)
 	}
-	c.answer(s, m, reason)
+	c.answer(s, m, reason, told(err))
 	return nil
 }
 
@@ -189,16 +193,22 @@ func (c *conn) refused(r *route) {
 
 // answer refuses a message. Before version 5 an unauthorised message is
 // acknowledged and goes nowhere [MQTT-3.3.5-2].
-func (c *conn) answer(s *session, m *wire.Message, reason wire.Reason) {
+func (c *conn) answer(s *session, m *wire.Message, reason wire.Reason, text string) {
+	kind := wire.Puback
 	switch m.QoS {
-	case 1:
-		c.ack(wire.Puback, m.ID, reason)
+	case 0:
+		return
 	case 2:
-		if reason.Failed() && c.version == 5 {
-			s.endReceiving(m.ID)
-		}
-		c.ack(wire.Pubrec, m.ID, reason)
+		kind = wire.Pubrec
 	}
+	if c.version < 5 {
+		c.ack(kind, m.ID, reason)
+		return
+	}
+	if m.QoS == 2 {
+		s.endReceiving(m.ID)
+	}
+	c.refuseMessage(kind, m.ID, reason, text)
 }
 
 // ack answers behind what is still being committed.
@@ -208,16 +218,20 @@ func (c *conn) ack(kind wire.Kind, id uint16, reason wire.Reason) {
 		k.commit(c.b.sync)
 		return
 	}
+	c.answered(kind, reason)
 	c.later.add(c.out, c.out.ack(kind, id, reason, c.version))
 }
 
 // committed sends the acknowledgement of k. It is called by one goroutine, in
 // the order of the packets.
 func (c *conn) committed(k *commitment, later *burst) {
-	defer c.outstanding.Add(-1)
+	defer func() {
+		c.outstanding.Add(-1) // behind its answer, which the next may not overtake
+		c.relieve()
+	}()
 	reason := k.reason
 	if k.err != nil {
-		c.b.noise.warn(c.b.log, "not stored", "client", c.origin.Client, "error", k.err)
+		c.b.noise.warn(c.b.log, "not stored", "client", c.session.Load().id, "error", k.err)
 		if k.kind == wire.Pubrec {
 			c.session.Load().endReceiving(k.id)
 		}
@@ -227,33 +241,56 @@ func (c *conn) committed(k *commitment, later *burst) {
 		}
 		reason = wire.QuotaExceeded
 	}
-	later.add(c.out, c.out.ack(k.kind, k.id, reason, c.version))
-	c.relieve()
+	c.answered(k.kind, reason)
+	if k.err != nil {
+		later.add(c.out, c.out.packet(c.refusedMessage(k.kind, k.id, reason, ErrStore.Error())))
+	} else {
+		later.add(c.out, c.out.ack(k.kind, k.id, reason, c.version))
+	}
 }
 
 // beginReceiving notes a message of QoS 1 or 2 as under way. again says that it
 // is one of QoS 2 that was taken already: it is acknowledged and not passed on
 // [MQTT-4.3.3-10].
 func (c *conn) beginReceiving(s *session, m *wire.Message) (again bool, err error) {
-	limit := c.b.cfg.Limits.Inflight
-	s.mu.Lock()
-	_, again = s.received[m.ID]
-	under := len(s.received) + int(c.outstanding.Load())
-	if !again && under < limit+1 && m.QoS == 2 {
-		if s.received == nil {
-			s.received = make(map[uint16]struct{})
-		}
-		s.received[m.ID] = struct{}{}
+	if m.QoS == 2 {
+		s.mu.Lock()
+		restored := false
+		restored, again = s.received[m.ID]
+		s.mu.Unlock()
+		// A power cut may have taken back that the client had ended this id and
+		// went on: a message that it does not call a repetition is a new one.
+		again = again && (m.Dup || !restored)
 	}
-	s.mu.Unlock()
-	again = again && m.QoS == 2
-	switch {
-	case again:
+	if again {
 		c.ack(wire.Pubrec, m.ID, wire.Success)
-	case under > limit && c.version == 5: // [MQTT-3.3.4-9]
+		return true, nil
+	}
+	if limit := c.b.cfg.Limits.Inflight; c.unanswered.Add(1) > int32(limit) && c.version == 5 { // [MQTT-3.3.4-7]
 		return false, wire.Break(wire.ReceiveMaximum, "more than %d messages that are not acknowledged", limit)
 	}
-	return again, nil
+	if m.QoS == 2 {
+		s.mu.Lock()
+		if s.received == nil {
+			s.received = make(map[uint16]bool)
+		}
+		s.received[m.ID] = false
+		s.mu.Unlock()
+	}
+	return false, nil
+}
+
+// answered counts an acknowledgement that the client takes as the end of a
+// message: PUBACK, PUBCOMP, a PUBREC that refuses (MQTT 5.0 §4.9). It comes
+// before that is written: a client may send its next message on seeing it. A
+// PUBCOMP for what an older connection took is one too many, and does not count.
+func (c *conn) answered(kind wire.Kind, reason wire.Reason) {
+	if kind == wire.Pubrel || kind == wire.Pubrec && !reason.Failed() {
+		return
+	}
+	if c.unanswered.Add(-1) < 0 {
+		c.unanswered.Add(1)
+	}
 }
 
 func (s *session) endReceiving(id uint16) (known bool) {

@@ -14,10 +14,12 @@ import (
 // their subscriptions, queues and QoS 2 ids, wills, retained messages. What
 // can't be read is reported and left out.
 func (b *Broker) restore() {
+	turned := b.store.Begin()
 	b.store.Range(sessionKeys, func(key string, value []byte) bool {
-		b.restoreSession(key[len(sessionKeys):], value)
+		b.restoreSession(key[len(sessionKeys):], value, turned)
 		return true
 	})
+	turned.Commit(store.SyncAlways, nil) // before a message goes out
 	b.store.Range(filterKeys, func(key string, value []byte) bool {
 		b.restoreSubscription(key, value)
 		return true
@@ -26,9 +28,9 @@ func (b *Broker) restore() {
 		client, id, ok := strings.Cut(key[len(receivedKeys):], "\x00")
 		if s := b.sessions.byID[client]; s != nil && ok && len(id) == 2 {
 			if s.received == nil {
-				s.received = make(map[uint16]struct{})
+				s.received = make(map[uint16]bool)
 			}
-			s.received[binary.BigEndian.Uint16([]byte(id))] = struct{}{}
+			s.received[binary.BigEndian.Uint16([]byte(id))] = true
 		}
 		return true
 	})
@@ -48,13 +50,14 @@ func (b *Broker) unreadable(key string, err error) {
 	b.log.Error("stored state can't be read and is left out", "key", key, "error", err)
 }
 
-func (b *Broker) restoreSession(client string, value []byte) {
+func (b *Broker) restoreSession(client string, value []byte, tx *store.Tx) {
 	r, err := b.readRecord(client, value)
 	if err != nil {
 		b.unreadable(sessionKeys+client, err)
 		return
 	}
 	s := newSession(b, &r.identity)
+	s.routed = &r.identity
 	s.kept, s.stays, s.expiry, s.will = true, r.stays, r.expiry, r.will
 	s.absent, s.since = clock.Now(), time.Now()
 	s.willAt = s.absent
@@ -64,6 +67,7 @@ func (b *Broker) restoreSession(client string, value []byte) {
 	case !r.connected:
 		// Of another boot without trusted time nothing is known: it counts from now.
 		if at, known := b.clock.Time(r.absent); known {
+			s.since = s.since.Add(-time.Duration(s.absent - at))
 			s.absent = at
 		}
 		if at, known := b.clock.Time(r.willAt); known {
@@ -78,6 +82,11 @@ func (b *Broker) restoreSession(client string, value []byte) {
 			window = q.Head() + uint64(b.cfg.Limits.Inflight)
 		}
 		s.queue.open(q, window)
+		s.queue.turns = r.turns
+		if !b.clock.ThisBoot(r.absent) {
+			s.queue.turnOn()
+			s.write(tx, r.connected)
+		}
 	} else if s.stays {
 		b.unreadable(sessionKeys+client, errStored)
 		return

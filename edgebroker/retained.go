@@ -6,8 +6,18 @@ import (
 	"sync"
 
 	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/names"
 	"github.com/fascia-edge/fascia/store"
-	"github.com/fascia-edge/fascia/topic"
+)
+
+const (
+	// searchStep is how many names are looked at with one hold of the lock that
+	// their publishers wait for: some 13 µs at most.
+	searchStep = 64
+	// expiryLooks is how many retained messages are looked at a second for whether
+	// they have outlived their expiry. Nobody gets one that has; what comes late is
+	// only that it makes room.
+	expiryLooks = 1 << 16
 )
 
 // retained are the retained messages by topic, in memory; the store has them
@@ -15,8 +25,10 @@ import (
 // these are one step.
 type retained struct {
 	mu          sync.Mutex // taken with Broker.routing held or free
-	messages    map[string]retainedMessage
+	messages    names.Map[retainedMessage]
 	bytes       int
+	expiring    int    // messages that have an expiry
+	expired     string // where the look for expired messages goes on
 	maxMessages int
 	maxBytes    int
 }
@@ -27,60 +39,68 @@ type retainedMessage struct {
 }
 
 func (r *retained) init(limits Limits) {
-	r.messages = make(map[string]retainedMessage)
 	r.maxMessages, r.maxBytes = limits.RetainedMessages, int(limits.RetainedBytes)
 }
 
 // put keeps p for its topic; an empty payload clears it [MQTT-3.3.1-6]. mu is
 // held.
 func (r *retained) put(p *publication, generation uint64) error {
-	old, had := r.messages[p.topic]
+	old := r.messages.Get(p.topic).publication
 	if len(p.payload) == 0 {
-		r.remove(old.publication)
+		r.remove(old)
 		return nil
 	}
-	messages, bytes := len(r.messages)+1, r.bytes+p.size()
-	if had {
+	messages, bytes := r.messages.Len()+1, r.bytes+p.size()
+	if old != nil {
 		messages--
 		bytes -= old.size()
 	}
 	if messages > r.maxMessages || bytes > r.maxBytes {
 		return fmt.Errorf("topic %q: %w: want at most %d messages and %d bytes", p.topic, ErrRetainedFull, r.maxMessages, r.maxBytes)
 	}
-	r.messages[p.topic] = retainedMessage{p.keep(), generation}
-	r.bytes = bytes
+	r.count(old, -1)
+	r.add(p.keep(), generation)
 	return nil
 }
 
 // restore keeps what the store has, whatever the limits of now are.
-func (r *retained) restore(p *publication) {
-	r.messages[p.topic] = retainedMessage{p, 0}
-	r.bytes += p.size()
+func (r *retained) restore(p *publication) { r.add(p, 0) }
+
+func (r *retained) add(p *publication, generation uint64) {
+	r.messages.Put(p.topic, retainedMessage{p, generation})
+	r.count(p, 1)
 }
 
 func (r *retained) remove(p *publication) {
 	if p != nil {
-		delete(r.messages, p.topic)
-		r.bytes -= p.size()
+		r.messages.Delete(p.topic)
+		r.count(p, -1)
 	}
 }
 
-// matching are the messages that a subscription to filter gets.
-func (r *retained) matching(filter string) (list []*publication) {
+// count counts what p takes, if there is a p.
+func (r *retained) count(p *publication, sign int) {
+	if p == nil {
+		return
+	}
+	r.bytes += sign * p.size()
+	if p.expires != 0 {
+		r.expiring += sign
+	}
+}
+
+// matching is a step of the search for the messages that a subscription to filter
+// gets; see names.Map.Match.
+func (r *retained) matching(filter, from string, list []retainedMessage) (found []retainedMessage, next string, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !strings.ContainsAny(filter, "+#") {
-		if m, ok := r.messages[filter]; ok {
-			list = append(list, m.publication)
+		if m := r.messages.Get(filter); m.publication != nil {
+			list = append(list, m)
 		}
-		return list
+		return list, "", false
 	}
-	for name, m := range r.messages {
-		if topic.Match(filter, name) {
-			list = append(list, m.publication)
-		}
-	}
-	return list
+	return r.messages.Match(filter, from, searchStep, list)
 }
 
 // give calls fn with p unless it was replaced or kept after that generation of
@@ -88,41 +108,58 @@ func (r *retained) matching(filter string) (list []*publication) {
 func (r *retained) give(p *publication, before uint64, fn func(*publication)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m := r.messages[p.topic]; m.publication == p && m.generation < before {
+	if m := r.messages.Get(p.topic); m.publication == p && m.generation < before {
 		fn(p)
 	}
 }
 
-// expire removes what has outlived its expiry and gives their topics.
-func (r *retained) expire(at clock.Time) (topics []string) {
+// expire is a step of the removal of what has outlived its expiry, and gives their
+// topics. more is false when all were looked at.
+func (r *retained) expire(at clock.Time) (topics []string, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, m := range r.messages {
+	if r.expiring == 0 {
+		return nil, false
+	}
+	list, next, more := r.messages.After(r.expired, searchStep, nil)
+	r.expired = next
+	for _, m := range list {
 		if m.expires != 0 && at >= m.expires {
 			r.remove(m.publication)
 			topics = append(topics, m.topic)
 		}
 	}
-	return topics
+	return topics, more
 }
 
 func (r *retained) size() (messages, bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.messages), r.bytes
+	return r.messages.Len(), r.bytes
 }
 
-// expireRetained removes retained messages whose life is over, from the store
-// too: unless a new one came meanwhile.
+// expireRetained removes retained messages whose life is over, from the store too.
 func (b *Broker) expireRetained(at clock.Time) {
-	for _, name := range b.retained.expire(at) {
-		b.retained.mu.Lock()
-		if _, again := b.retained.messages[name]; !again {
-			tx := b.store.Begin()
-			tx.Delete(retainedKeys + name)
-			tx.Commit(store.SyncNever, nil)
+	for range expiryLooks / searchStep {
+		topics, more := b.retained.expire(at)
+		for _, name := range topics {
+			b.forgetRetained(name)
 		}
-		b.retained.mu.Unlock()
+		if !more {
+			return
+		}
+	}
+}
+
+// forgetRetained removes the message from the store unless a new one came
+// meanwhile.
+func (b *Broker) forgetRetained(name string) {
+	b.retained.mu.Lock()
+	defer b.retained.mu.Unlock()
+	if b.retained.messages.Get(name).publication == nil {
+		tx := b.store.Begin()
+		tx.Delete(retainedKeys + name)
+		tx.Commit(store.SyncNever, nil)
 	}
 }
 

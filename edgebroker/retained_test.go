@@ -131,3 +131,24 @@ func TestDelayedWillWaitsForTheClientToComeBack(t *testing.T) {
 	back.goodbye()
 	watch.ping()
 }
+
+func TestManyExpiredMessagesMakeRoom(t *testing.T) {
+	const lasting, passing = 2 * searchStep, 5 * searchStep // those that last are looked at first
+	b := start(t, loopback)
+	for i := range lasting + passing {
+		m := Message{Topic: fmt.Sprintf("ivi/%04d", i), Payload: []byte("x"), Retain: true}
+		if i >= lasting {
+			m.Expiry = 1
+		}
+		if err := b.Publish(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "room", func() bool { return b.Stats().Retained == lasting })
+	c := connect(t, b, 5, "c")
+	c.subscribe("ivi/#", 0)
+	for range lasting {
+		c.expect(wire.Publish)
+	}
+	c.ping()
+}

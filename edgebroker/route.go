@@ -69,7 +69,7 @@ func (t *target) settled(p *publication, err error, later *burst) {
 	case err == nil:
 		t.session.stored(p, t.entry, later)
 	default:
-		t.session.unstored()
+		t.session.unstored(err)
 	}
 }
 

@@ -25,9 +25,12 @@ func (b *Broker) Listen() error { return b.listeners.Listen() }
 func (b *Broker) Listeners() []listen.Info { return b.listeners.Info() }
 
 // Serve starts to accept clients and returns at once; Close ends what it
-// starts. A second call does nothing.
+// starts. A second call does nothing. Receivers that are to hear of the clients of
+// an earlier process have subscribed before.
 func (b *Broker) Serve() {
 	b.serving.Do(func() {
+		b.mournClients()
+		b.expire(clock.Now()) // wills are due before their clients are back
 		b.listeners.Serve(b.serve)
 		b.workers.Go(b.keepHouse)
 	})
@@ -60,6 +63,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		b.listeners.Wait()
+		if b.store != nil {
+			_ = b.settle(b.store.Begin()) // which may yet have something done
+		}
 		b.workers.Wait()
 		if b.store != nil {
 			_ = b.settle(b.store.Begin()) // all that was committed is completed

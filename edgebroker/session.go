@@ -18,7 +18,8 @@ type session struct {
 	link  atomic.Pointer[conn] // the accepted connection; nil while absent
 	drops atomic.Uint64
 
-	owner *conn // connection that has claimed it; sessions.mu guards it
+	owner  *conn         // connection that has claimed it; sessions.mu guards it
+	ending chan struct{} // it is absent, and its will is sent or it is forgotten, until this is closed; sessions.mu guards it
 
 	subs     map[string]*subscription // by filter; Broker.routing guards it
 	subsCost int                      // of subs, see subscriptionCost; Broker.routing guards it
@@ -30,6 +31,8 @@ type session struct {
 
 	mu       sync.Mutex // guards what follows; taken with Broker.routing held or free
 	ended    bool       // it takes nothing any more
+	purged   bool       // an operator ends it
+	lost     int        // messages that were not acknowledged when it ended
 	stays    bool       // it outlives its connection, with a queue in the store
 	kept     bool       // it has a record in the store, for its will alone if it does not stay
 	remote   string     // of the last connection, for status
@@ -40,8 +43,8 @@ type session struct {
 	will     *will
 	willAt   clock.Time // when the will is due while absent
 	queue    queue
-	trusted  *auth.Policy        // by which all that waits in memory was found allowed
-	received map[uint16]struct{} // QoS 2 ids between PUBLISH and PUBREL
+	trusted  *auth.Policy    // by which all that waits in memory was found allowed
+	received map[uint16]bool // QoS 2 ids between PUBLISH and PUBREL; true for one of before a restart
 }
 
 // will is the message that a client leaves behind.
@@ -127,6 +130,30 @@ func (s *session) full(size int) bool {
 	return s.queue.waiting()+s.queue.given >= limits.SessionMessages || s.queue.bytes()+size > int(limits.SessionBytes)
 }
 
+// unfinished is how many messages are not acknowledged, without those of a shared
+// subscription that are on loan. mu is held.
+func (s *session) unfinished() (messages int) {
+	q := &s.queue
+	if q.stored != nil {
+		return q.stored.Len() + q.given
+	}
+	for i := range q.entries.len() {
+		if e := q.entries.at(i); !e.done && (e.from == nil || e.from.moved) {
+			messages++
+		}
+	}
+	return messages
+}
+
+// expiresIn is how long the session is kept without a connection: what is left of
+// it for a client that is absent. mu is held.
+func (s *session) expiresIn() clock.Time {
+	if s.online() {
+		return s.expiry
+	}
+	return max(0, s.absent+s.expiry-clock.Now())
+}
+
 // info is what status tells. The caller holds Broker.routing.
 func (s *session) info() ClientInfo {
 	identity := s.identity.Load()
@@ -148,6 +175,7 @@ func (s *session) info() ClientInfo {
 		Queued:        s.queue.waiting(),
 		QueueBytes:    s.queue.bytes(),
 		Dropped:       s.drops.Load(),
+		ExpirySeconds: int64(s.expiresIn() / clock.Second),
 	}
 	if c != nil {
 		info.QueueBytes += c.out.waiting()

@@ -44,6 +44,16 @@ func (ss *sessions) all() []*session {
 	return list
 }
 
+// remove takes out a session that was absent and forgotten.
+func (ss *sessions) remove(s *session) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.byID[s.id] == s {
+		delete(ss.byID, s.id)
+	}
+	close(s.ending)
+}
+
 // claim makes c the owner of its client's session. An older connection is told
 // and waited for, until all it had accepted is routed: so two connections never
 // work on one session [MQTT-3.1.4-3].
@@ -56,11 +66,15 @@ func (b *Broker) claim(c *conn, identity *auth.Identity, clean bool) (s *session
 			b.sessions.mu.Unlock()
 			return nil, false, errForeignSession
 		}
-		if s == nil || s.owner == nil {
+		if s == nil || s.owner == nil && s.ending == nil {
 			break // with the lock
 		}
-		old := s.owner
+		old, ending := s.owner, s.ending
 		b.sessions.mu.Unlock()
+		if old == nil {
+			<-ending
+			continue
+		}
 		old.end(wire.SessionTakenOver)
 		<-old.detached
 	}
@@ -122,6 +136,7 @@ func (s *session) attach(c *conn, identity *auth.Identity, ack []byte) {
 	s.mu.Unlock()
 	c.later.flush()
 	s.b.rerouted(s, identity)
+	c.arrive()
 }
 
 // rerouted makes publishers look again at what a session may receive, when it
@@ -145,7 +160,7 @@ func (s *session) detach(c *conn, err error) {
 	s.link.Store(nil)
 	s.since, s.absent = time.Now(), clock.Now()
 	s.expiry = c.expiry
-	ends := s.expiry == 0
+	ends := s.expiry == 0 || s.purged
 	due := err != nil && s.will != nil && (ends || s.will.delay == 0)
 	if err == nil {
 		s.will = nil
@@ -163,7 +178,11 @@ func (s *session) detach(c *conn, err error) {
 	s.mu.Unlock()
 
 	b.room.free()
-	if due && !ends {
+	c.announce(PresenceEvent{Kind: Disconnected, Reason: c.disconnectReason(err)})
+	switch {
+	case ends:
+		b.forget(s)
+	case due:
 		b.sendWill(s)
 	}
 	b.sessions.mu.Lock()
@@ -172,14 +191,12 @@ func (s *session) detach(c *conn, err error) {
 		delete(b.sessions.byID, s.id)
 	}
 	b.sessions.mu.Unlock()
-	if ends {
-		b.forget(s)
-	}
 }
 
-// forget ends a session that is in the table no more. Its will is sent, if it
-// has one [MQTT-3.1.2-8]; what it had of shared subscriptions goes to their other
-// members.
+// forget ends a session that nobody can claim meanwhile: what the store has of it
+// is gone before its client gets another. Its will is sent, if it has one
+// [MQTT-3.1.2-8]; what it had of shared subscriptions goes to their other members;
+// what else waits in it is lost.
 func (b *Broker) forget(s *session) {
 	b.routing.RLock()
 	filters := slices.Collect(maps.Keys(s.subs))
@@ -194,6 +211,12 @@ func (b *Broker) forget(s *session) {
 	b.reshare(stored, repeats, filters)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lost = s.unfinished() // before the queue is dropped
+	reason := &b.counters.droppedEnded
+	if s.purged {
+		reason = &b.counters.droppedPurged
+	}
+	reason.Add(uint64(s.lost))
 	if s.kept || stored != nil {
 		tx := b.store.Begin()
 		s.erase(tx, filters)
@@ -243,36 +266,38 @@ func (b *Broker) sendWill(s *session) {
 // expireSessions sends wills that are due and ends sessions whose time is over.
 func (b *Broker) expireSessions(at clock.Time) {
 	for _, s := range b.sessions.all() {
-		s.mu.Lock()
-		due := s.will != nil && at >= s.willAt
-		s.mu.Unlock()
-		if due && b.absent(s) {
+		switch due, over := b.sessions.holdDue(s, at); {
+		case over:
+			b.forget(s) // and sends its will
+			b.sessions.remove(s)
+		case due:
 			b.sendWill(s)
-		}
-		if b.expireSession(s, at) {
-			b.forget(s)
+			b.sessions.letGo(s)
 		}
 	}
 }
 
-// absent reports whether no connection has the session.
-func (b *Broker) absent(s *session) bool {
-	b.sessions.mu.Lock()
-	defer b.sessions.mu.Unlock()
-	return s.owner == nil
-}
-
-func (b *Broker) expireSession(s *session, at clock.Time) bool {
-	b.sessions.mu.Lock()
-	defer b.sessions.mu.Unlock()
-	if s.owner != nil || b.sessions.byID[s.id] != s {
-		return false
+// holdDue keeps an absent session from being claimed if its will is due or its
+// time is over: else the will could be that of a connection that came meanwhile.
+func (ss *sessions) holdDue(s *session, at clock.Time) (due, over bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if s.owner != nil || s.ending != nil || ss.byID[s.id] != s {
+		return false, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at < s.absent+s.expiry {
-		return false
+	due, over = s.will != nil && at >= s.willAt, at >= s.absent+s.expiry
+	if due || over {
+		s.ending = make(chan struct{})
 	}
-	delete(b.sessions.byID, s.id)
-	return true
+	return due, over
+}
+
+// letGo lets a session that was held be claimed again.
+func (ss *sessions) letGo(s *session) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	close(s.ending)
+	s.ending = nil
 }

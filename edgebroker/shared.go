@@ -1,6 +1,7 @@
 package edgebroker
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -26,9 +27,13 @@ type loan struct {
 func (g *group) keep() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stored != nil {
-		return
+	if g.stored == nil {
+		g.makeQueue()
 	}
+}
+
+// makeQueue makes the queue, or finds it as it was before a restart. mu is held.
+func (g *group) makeQueue() {
 	if g.stored = g.b.store.Queue(sharedQueues + g.key); g.stored != nil {
 		g.next = g.stored.Head()
 		return
@@ -86,6 +91,10 @@ func (g *group) waits() bool {
 func (g *group) committed(err error) {
 	g.mu.Lock()
 	g.given--
+	if errors.Is(err, store.ErrNoQueue) && g.given == 0 {
+		g.stored = nil // it could not be made
+		g.makeQueue()
+	}
 	limits := &g.b.cfg.Limits
 	for err == nil && g.stored != nil && g.stored.Len() > 1 && (g.stored.Len() > limits.SessionMessages || g.stored.Bytes() > int64(limits.SessionBytes)) {
 		g.b.counters.droppedSession.Add(1)
@@ -116,7 +125,7 @@ func (g *group) giveBack(pos uint64) {
 func (g *group) wake() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stored == nil || len(g.returned) == 0 && g.next >= g.stored.Tail() {
+	if g.stored == nil || len(g.returned) == 0 && g.next >= g.stored.Tail() || g.b.stop.Err() != nil {
 		return
 	}
 	g.again = true

@@ -37,6 +37,8 @@ type Stats struct {
 	DroppedRights        uint64 // the receiver's role allows it no more
 	DroppedCorrupt       uint64 // can't be read from the store
 	DroppedStore         uint64 // values that the store was too slow for
+	DroppedEnded         uint64 // in the queue of a session that ended: its time was over, or its client began a new one
+	DroppedPurged        uint64 // in the queue of a session that an operator ended
 	Rejected             uint64 // publishes refused because they could not be stored or a queue that rejects was full
 	Unreadable           uint64 // stored sessions, subscriptions and retained messages that can't be read
 }
@@ -57,6 +59,7 @@ type ClientInfo struct {
 	Queued        int       `json:"queued"`      // QoS 1 and 2 messages waiting in the session
 	QueueBytes    int       `json:"queue_bytes"` // of those and of what waits for the socket
 	Dropped       uint64    `json:"dropped"`     // messages lost by a full queue or session, or expired
+	ExpirySeconds int64     `json:"expiry_s"`    // that the session is kept without a connection; for an absent client, what is left
 }
 
 // counters are the running part of Stats.
@@ -66,7 +69,32 @@ type counters struct {
 	publishesRefused, subscriptionsRefused, valuesRefused             atomic.Uint64
 	retainedRefused, droppedQoS0, droppedSession, droppedExpired      atomic.Uint64
 	droppedRights, droppedCorrupt, droppedStore, rejected, unreadable atomic.Uint64
-	droppedTooLarge                                                   atomic.Uint64
+	droppedTooLarge, droppedEnded, droppedPurged                      atomic.Uint64
+}
+
+// Dropped is how many messages were lost on the way to a receiver, for whatever
+// reason.
+func (s *Stats) Dropped() (total uint64) {
+	for _, n := range s.DroppedByReason() {
+		total += n
+	}
+	return total
+}
+
+// DroppedByReason are the messages lost on the way to a receiver, by the reason's
+// name in metrics.
+func (s *Stats) DroppedByReason() map[string]uint64 {
+	return map[string]uint64{
+		"connection_full": s.DroppedQoS0,
+		"session_full":    s.DroppedSession,
+		"session_ended":   s.DroppedEnded,
+		"purged":          s.DroppedPurged,
+		"expired":         s.DroppedExpired,
+		"too_large":       s.DroppedTooLarge,
+		"rights":          s.DroppedRights,
+		"corrupt":         s.DroppedCorrupt,
+		"store_behind":    s.DroppedStore,
+	}
 }
 
 // Stats is the state of now; safe for concurrent use.
@@ -91,6 +119,8 @@ func (b *Broker) Stats() Stats {
 		DroppedRights:        c.droppedRights.Load(),
 		DroppedCorrupt:       c.droppedCorrupt.Load(),
 		DroppedStore:         c.droppedStore.Load(),
+		DroppedEnded:         c.droppedEnded.Load(),
+		DroppedPurged:        c.droppedPurged.Load(),
 		Rejected:             c.rejected.Load(),
 		Unreadable:           c.unreadable.Load(),
 	}

@@ -2,6 +2,7 @@ package edgebroker
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/fascia-edge/fascia/topic"
@@ -64,12 +65,23 @@ func (b *Broker) removeLocal(l *local) {
 // all that is older. Each is one step with its publishers; before it comes wait,
 // with about its size in bytes.
 func (b *Broker) giveStored(filter string, added uint64, wait func(size int), fn func(*publication)) {
-	for _, p := range b.retained.matching(filter) {
-		wait(p.size())
-		b.retained.give(p, added, fn)
+	var messages []retainedMessage
+	for from, more := "", true; more; {
+		messages, from, more = b.retained.matching(filter, from, messages[:0])
+		for _, m := range messages {
+			wait(m.size())
+			b.retained.give(m.publication, added, fn)
+		}
+		// Who runs takes a lock again before those that are woken for it: without
+		// this, publishers would get it after a millisecond, not after a step.
+		runtime.Gosched()
 	}
-	for _, lv := range b.values.matching(filter) {
-		wait(lv.room())
-		lv.give(added, fn)
+	var values []*LastValue
+	for from, more := "", true; more; {
+		values, from, more = b.values.matching(filter, from, values[:0])
+		for _, lv := range values {
+			wait(lv.room())
+			lv.give(added, fn)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package edgebroker
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -21,6 +22,7 @@ const (
 type request struct {
 	*subscription
 	reason wire.Reason // the granted QoS, or why not
+	why    string      // in words
 	fresh  bool        // the session had none with that filter
 }
 
@@ -40,7 +42,7 @@ func (c *conn) subscribe(pk *wire.Packet) error {
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		if i >= c.b.cfg.Limits.Subscriptions {
-			wanted[i].reason = wire.QuotaExceeded
+			wanted[i].refuse(wire.QuotaExceeded, fmt.Sprintf("want at most %d filters", c.b.cfg.Limits.Subscriptions))
 			continue
 		}
 		wanted[i].subscription = &subscription{
@@ -51,19 +53,18 @@ func (c *conn) subscribe(pk *wire.Packet) error {
 			retainAsPublished: f.RetainAsPublished,
 			retainHandling:    f.RetainHandling,
 		}
-		reason, err := c.maySubscribe(s, wanted[i].subscription)
-		if err != nil {
+		if err := c.maySubscribe(s, &wanted[i]); err != nil {
 			return err
 		}
-		wanted[i].reason = reason
 	}
 	if err := s.keepSubscriptions(wanted); err != nil {
 		c.b.noise.warn(c.b.log, "subscription not stored", "client", s.id, "error", err)
 		for i := range wanted {
-			wanted[i].reason = wire.QuotaExceeded
+			wanted[i].refuse(wire.QuotaExceeded, ErrStore.Error())
 		}
 	}
 	c.b.addSubscriptions(c, s, pk.PacketID, wanted)
+	c.announceSubscribed(wanted)
 	return nil
 }
 
@@ -82,23 +83,36 @@ func (s *session) keepSubscriptions(wanted []request) error {
 	return s.b.settle(tx)
 }
 
-// maySubscribe is the reason for SUBACK: the granted QoS, or why not.
-func (c *conn) maySubscribe(s *session, sub *subscription) (reason wire.Reason, err error) {
+// refuse notes why there is no subscription.
+func (r *request) refuse(reason wire.Reason, why string) {
+	r.reason = reason
+	if r.subscription != nil {
+		why = fmt.Sprintf("%.100q: %s", r.filter, why)
+	}
+	r.why = why
+}
+
+// maySubscribe settles what SUBACK says: the granted QoS, or why not.
+func (c *conn) maySubscribe(s *session, r *request) error {
+	sub := r.subscription
 	group, filter, ok := topic.Shared(sub.filter)
 	switch {
 	case sub.retainHandling > 2:
-		return 0, wire.Break(wire.ProtocolError, "SUBSCRIBE with retain handling 3")
+		return wire.Break(wire.ProtocolError, "SUBSCRIBE with retain handling 3")
 	case group != "" && sub.noLocal:
-		return 0, wire.Break(wire.ProtocolError, "shared subscription with No Local") // [MQTT-3.8.3-4]
+		return wire.Break(wire.ProtocolError, "shared subscription with No Local") // [MQTT-3.8.3-4]
 	case !ok || !topic.ValidFilter(filter) || topic.Levels(filter) > c.b.cfg.Limits.TopicLevels:
-		return wire.FilterInvalid, nil
+		r.refuse(wire.FilterInvalid, fmt.Sprintf("want a filter of at most %d levels", c.b.cfg.Limits.TopicLevels))
+		return nil
 	}
 	if d := c.b.policy.Load().CanSubscribe(s.identity.Load(), filter); !d.Allow {
 		c.b.counters.subscriptionsRefused.Add(1)
 		c.b.noise.warn(c.b.log, "subscription refused", "client", s.id, "role", c.origin.Role, "filter", sub.filter, "rule", d.Rule)
-		return wire.NotAuthorized, nil
+		r.refuse(wire.NotAuthorized, d.Rule)
+		return nil
 	}
-	return wire.Reason(sub.qos), nil
+	r.reason = wire.Reason(sub.qos)
+	return nil
 }
 
 // addSubscriptions puts what is allowed into the index, answers, and sends what
@@ -116,8 +130,7 @@ func (b *Broker) addSubscriptions(c *conn, s *session, id uint16, wanted []reque
 	}
 	b.routing.Lock()
 	s.addStep(rest)
-	ack := wire.AppendReasons(nil, wire.Suback, id, reasonsOf(wanted, c.version), c.version)
-	c.later.add(c.out, c.out.packet(ack))
+	c.later.add(c.out, c.out.packet(c.suback(id, wanted)))
 	s.sendStored(wanted, false, func(int) {}, &c.later)
 	b.routing.Unlock()
 	s.sendStored(wanted, true, func(size int) {
@@ -194,7 +207,7 @@ func (s *session) addSubscription(r *request, group, filter string) {
 	limit := s.b.cfg.Limits.Subscriptions
 	_, had := s.subs[r.filter]
 	if !had && (len(s.subs) >= limit || s.subsCost >= limit*averageCost) {
-		r.reason = wire.QuotaExceeded
+		r.refuse(wire.QuotaExceeded, fmt.Sprintf("a session has at most %d subscriptions", limit))
 		s.forgetSubscription(r.filter)
 		return
 	}
@@ -232,10 +245,12 @@ func (c *conn) unsubscribe(pk *wire.Packet) error {
 	s := c.session.Load()
 	reasons := s.removeSubscriptions(filters)
 	if err := s.keepUnsubscribed(filters); err != nil {
-		return wire.Break(wire.QuotaExceeded, "UNSUBSCRIBE can't be stored: %v", err)
+		c.b.noise.warn(c.b.log, "end of a subscription not stored", "client", s.id, "error", err)
+		return wire.Break(wire.QuotaExceeded, "UNSUBSCRIBE %s", ErrStore)
 	}
-	ack := wire.AppendReasons(nil, wire.Unsuback, pk.PacketID, reasons, c.version)
+	ack := wire.AppendReasons(nil, wire.Unsuback, pk.PacketID, reasons, "", c.version)
 	c.later.add(c.out, c.out.packet(ack))
+	c.announceUnsubscribed(filters, reasons)
 	return nil
 }
 

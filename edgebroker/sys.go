@@ -28,7 +28,7 @@ func (b *Broker) publishState() {
 	number("retained messages/count", uint64(st.Retained))
 	number("messages/received", st.MessagesReceived)
 	number("messages/sent", st.MessagesSent)
-	number("messages/dropped", st.DroppedQoS0+st.DroppedSession+st.DroppedExpired+st.DroppedTooLarge)
+	number("messages/dropped", st.Dropped())
 	number("bytes/received", st.BytesReceived)
 	number("bytes/sent", st.BytesSent)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/fascia-edge/fascia/edgebroker/names"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -38,21 +39,19 @@ var nobody = &Origin{}
 type values struct {
 	bytes  atomic.Int64 // of topics and payloads
 	mu     sync.RWMutex
-	topics map[string]*LastValue
+	topics names.Map[*LastValue]
 }
-
-func (v *values) init() { v.topics = make(map[string]*LastValue) }
 
 func (v *values) len() int {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return len(v.topics)
+	return v.topics.Len()
 }
 
 func (v *values) get(name string) *LastValue {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.topics[name]
+	return v.topics.Get(name)
 }
 
 // LastValue is the last known value of a topic, the same for every call with
@@ -68,12 +67,12 @@ func (b *Broker) LastValue(name string) *LastValue {
 	}
 	b.values.mu.Lock()
 	defer b.values.mu.Unlock()
-	lv := b.values.topics[name]
+	lv := b.values.topics.Get(name)
 	if lv == nil {
 		name = strings.Clone(name)
 		lv = &LastValue{b: b, topic: name}
 		b.values.bytes.Add(int64(len(name) + publicationOverhead))
-		b.values.topics[name] = lv
+		b.values.topics.Put(name, lv)
 	}
 	return lv
 }
@@ -237,22 +236,18 @@ func (lv *LastValue) publication() *publication {
 	return &publication{topic: lv.topic, properties: lv.properties, payload: lv.payload, qos: 1, origin: lv.origin, borrowed: true}
 }
 
-// matching are the topics that a subscription to filter may get a value of.
-func (v *values) matching(filter string) (list []*LastValue) {
+// matching is a step of the search for the topics that a subscription to filter
+// may get a value of; see names.Map.Match.
+func (v *values) matching(filter, from string, list []*LastValue) (found []*LastValue, next string, more bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if !strings.ContainsAny(filter, "+#") {
-		if lv := v.topics[filter]; lv != nil {
+		if lv := v.topics.Get(filter); lv != nil {
 			list = append(list, lv)
 		}
-		return list
+		return list, "", false
 	}
-	for name, lv := range v.topics {
-		if topic.Match(filter, name) {
-			list = append(list, lv)
-		}
-	}
-	return list
+	return v.topics.Match(filter, from, searchStep, list)
 }
 
 // give calls fn with the value if there is one that was set before that

@@ -46,7 +46,7 @@ type Gateway struct {
 	level   slog.LevelVar
 
 	state  *vehicle.State
-	store  *store.Store // from Run on
+	store  atomic.Pointer[store.Store] // nil before Run
 	broker *edgebroker.Broker
 	buses  *canbus.Buses
 	ready  atomic.Bool
@@ -179,7 +179,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	afterBroker(func(context.Context) { _ = dir.Close() })
-	g.store, err = store.Open(filepath.Join(dir.Path(), "store"), store.Options{
+	st, err := store.Open(filepath.Join(dir.Path(), "store"), store.Options{
 		Interval:  time.Duration(c.Broker.Durability.Interval),
 		Size:      int64(c.Store.Size),
 		FreeSpace: int64(c.Store.FreeSpace),
@@ -189,11 +189,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	afterBroker(func(context.Context) {
-		if err := g.store.Close(); err != nil {
+		if err := st.Close(); err != nil {
 			g.log.Error("the store was not closed in order; it is recovered at the next start", "error", err)
 		}
 	})
-	g.broker.Open(g.store)
+	g.store.Store(st)
+	g.broker.Open(st)
 	if listen := c.Metrics.Listen; listen != "" {
 		metrics, err := listenMetrics(listen, g)
 		if err != nil {

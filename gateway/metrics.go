@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fascia-edge/fascia/canbus"
 )
 
 // listenMetrics binds the server of /metrics, /healthz and /readyz.
@@ -43,61 +45,52 @@ type collector struct{ g *Gateway }
 func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	counter := func(name, help string, value uint64, labels ...string) {
-		ch <- constMetric(prometheus.CounterValue, name, help, float64(value), labels)
-	}
-	gauge := func(name, help string, value float64, labels ...string) {
-		ch <- constMetric(prometheus.GaugeValue, name, help, value, labels)
-	}
+	m := metrics{ch}
 	ready := 0.0
 	if c.g.Ready() {
 		ready = 1
 	}
-	gauge("fascia_ready", "1 when everything has started.", ready)
-	gauge("fascia_info", "Always 1; the version is in the label.", 1, "version", c.g.options.Version)
+	m.gauge("fascia_ready", "1 when everything has started.", ready)
+	m.gauge("fascia_info", "Always 1; the version is in the label.", 1, "version", c.g.options.Version)
+	m.broker(c.g.broker.Stats())
+	m.sessions(c.g.broker.Clients())
+	m.receivers(c.g.broker.Durables())
+	if st := c.g.store.Load(); st != nil {
+		m.store(st.Stats())
+	}
+	m.buses(c.g.buses.Status())
+}
 
-	b := c.g.broker.Stats()
-	gauge("fascia_broker_connections", "Open connections, CONNECT or not.", float64(b.Connections))
-	gauge("fascia_broker_clients", "Connected clients.", float64(b.Clients))
-	gauge("fascia_broker_sessions", "Sessions, connected or kept.", float64(b.Sessions))
-	gauge("fascia_broker_subscriptions", "Subscriptions.", float64(b.Subscriptions))
-	gauge("fascia_broker_retained_messages", "Retained messages.", float64(b.Retained))
-	gauge("fascia_broker_retained_bytes", "Bytes of retained messages.", float64(b.RetainedBytes))
-	gauge("fascia_broker_last_values", "Last known values.", float64(b.Values))
-	counter("fascia_broker_connections_accepted_total", "Connections accepted.", b.ConnectionsAccepted)
-	counter("fascia_broker_connections_refused_total", "Connections refused: over a limit, by handshake or CONNECT.", b.ConnectionsRefused)
-	counter("fascia_broker_messages_received_total", "PUBLISH packets of clients.", b.MessagesReceived)
-	counter("fascia_broker_messages_sent_total", "PUBLISH packets to clients.", b.MessagesSent)
-	counter("fascia_broker_bytes_received_total", "Bytes from clients.", b.BytesReceived)
-	counter("fascia_broker_bytes_sent_total", "Bytes to clients.", b.BytesSent)
-	counter("fascia_broker_publishes_refused_total", "Messages that a client was not authorised to publish.", b.PublishesRefused)
-	counter("fascia_broker_subscriptions_refused_total", "Subscriptions that a client was not authorised to.", b.SubscriptionsRefused)
-	counter("fascia_broker_values_refused_total", "Messages to last known values that are none.", b.ValuesRefused)
-	counter("fascia_broker_retained_refused_total", "Messages not retained because the store is full.", b.RetainedRefused)
-	const dropped, droppedHelp = "fascia_broker_messages_dropped_total", "Messages dropped, by reason."
-	counter(dropped, droppedHelp, b.DroppedQoS0, "reason", "connection_full")
-	counter(dropped, droppedHelp, b.DroppedSession, "reason", "session_full")
-	counter(dropped, droppedHelp, b.DroppedExpired, "reason", "expired")
-	counter(dropped, droppedHelp, b.DroppedTooLarge, "reason", "too_large")
+// metrics takes what the rooms count; label names and values come in pairs.
+type metrics struct{ ch chan<- prometheus.Metric }
 
-	for _, bus := range c.g.buses.Status() {
+func (m metrics) counter(name, help string, value uint64, labels ...string) {
+	m.ch <- constMetric(prometheus.CounterValue, name, help, float64(value), labels)
+}
+
+func (m metrics) gauge(name, help string, value float64, labels ...string) {
+	m.ch <- constMetric(prometheus.GaugeValue, name, help, value, labels)
+}
+
+func (m metrics) buses(list []canbus.BusStatus) {
+	for _, bus := range list {
 		up := 0.0
 		if bus.Active() {
 			up = 1
 		}
-		gauge("fascia_can_bus_active", "1 while frames can come.", up, "bus", bus.Name)
+		m.gauge("fascia_can_bus_active", "1 while frames can come.", up, "bus", bus.Name)
 		const frames, framesHelp = "fascia_can_frames_total", "Frames received, by what became of them."
-		counter(frames, framesHelp, bus.Decoded, "bus", bus.Name, "outcome", "decoded")
-		counter(frames, framesHelp, bus.Unused, "bus", bus.Name, "outcome", "unused")
-		counter(frames, framesHelp, bus.Unknown, "bus", bus.Name, "outcome", "unknown_id")
-		counter(frames, framesHelp, bus.Short, "bus", bus.Name, "outcome", "short")
-		counter(frames, framesHelp, bus.Other, "bus", bus.Name, "outcome", "remote_or_error")
-		counter("fascia_can_invalid_values_total", "Values outside their type, range or enumeration.", bus.Invalid, "bus", bus.Name)
+		m.counter(frames, framesHelp, bus.Decoded, "bus", bus.Name, "outcome", "decoded")
+		m.counter(frames, framesHelp, bus.Unused, "bus", bus.Name, "outcome", "unused")
+		m.counter(frames, framesHelp, bus.Unknown, "bus", bus.Name, "outcome", "unknown_id")
+		m.counter(frames, framesHelp, bus.Short, "bus", bus.Name, "outcome", "short")
+		m.counter(frames, framesHelp, bus.Other, "bus", bus.Name, "outcome", "remote_or_error")
+		m.counter("fascia_can_invalid_values_total", "Values outside their type, range or enumeration.", bus.Invalid, "bus", bus.Name)
 		const lost, lostHelp = "fascia_can_source_faults_total", "What a source could not use, by kind."
-		counter(lost, lostHelp, bus.TornLines, "bus", bus.Name, "kind", "torn_line")
-		counter(lost, lostHelp, bus.ClockJumps, "bus", bus.Name, "kind", "clock_jump")
-		counter(lost, lostHelp, bus.BadDatagrams, "bus", bus.Name, "kind", "bad_datagram")
-		counter(lost, lostHelp, bus.Dropped, "bus", bus.Name, "kind", "dropped")
+		m.counter(lost, lostHelp, bus.TornLines, "bus", bus.Name, "kind", "torn_line")
+		m.counter(lost, lostHelp, bus.ClockJumps, "bus", bus.Name, "kind", "clock_jump")
+		m.counter(lost, lostHelp, bus.BadDatagrams, "bus", bus.Name, "kind", "bad_datagram")
+		m.counter(lost, lostHelp, bus.Dropped, "bus", bus.Name, "kind", "dropped")
 	}
 }
 

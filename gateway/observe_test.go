@@ -27,6 +27,7 @@ func TestMetricsTellWhatTheRoomsCount(t *testing.T) {
 		}
 	}
 	publisher(t, g)("a", "1")
+	awaitReady(t, g)
 	server, err := listenMetrics("127.0.0.1:0", g)
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +42,14 @@ func TestMetricsTellWhatTheRoomsCount(t *testing.T) {
 		`fascia_broker_messages_received_total 1`,
 		`fascia_broker_messages_dropped_total{reason="connection_full"} 0`,
 		`fascia_broker_messages_dropped_total{reason="session_full"} 0`,
+		`fascia_broker_messages_dropped_total{reason="purged"} 0`,
+		`fascia_broker_publishes_rejected_total 0`,
+		`fascia_listener_accepted_total{listener="local"} 1`,
+		`fascia_listener_refused_total{listener="local",reason="connect"} 0`,
+		`fascia_listener_refused_total{listener="local",reason="connect_rate"} 0`,
+		`fascia_session_queued_messages{client="gnss"} 0`,
+		`fascia_session_dropped_total{client="gnss"} 0`,
+		`fascia_store_refuses 0`,
 		`fascia_can_bus_active{bus="can0"} 0`, // the log has ended
 		`fascia_can_frames_total{bus="can0",outcome="decoded"} 1`,
 		`fascia_can_frames_total{bus="can0",outcome="unused"} 1`,

@@ -26,6 +26,7 @@ type Status struct {
 	Listeners     []listen.Info      `json:"listeners"`
 	Clients       ClientsStatus      `json:"clients"`
 	Messages      MessagesStatus     `json:"messages"`
+	Store         StoreStatus        `json:"store"`
 	Values        int                `json:"values"` // paths that ever had one
 	Buses         []canbus.BusStatus `json:"buses"`
 }
@@ -54,8 +55,39 @@ type ClientsStatus struct {
 type MessagesStatus struct {
 	In      uint64 `json:"in"`
 	Out     uint64 `json:"out"`
-	Dropped uint64 `json:"dropped"` // by a limit: full queues, expiry, size
-	Refused uint64 `json:"refused"` // not authorised
+	Dropped uint64 `json:"dropped"` // on the way to a receiver
+	Refused uint64 `json:"refused"` // not authorised, or no room
+}
+
+// StoreStatus tells how what must be kept is kept.
+type StoreStatus struct {
+	Bytes     int64     `json:"bytes"`      // on disk
+	Size      int64     `json:"size"`       // that they may be
+	FreeBytes int64     `json:"free_bytes"` // of the file system, when last looked at
+	Sync      string    `json:"sync"`       // durability.sync
+	Interval  string    `json:"interval"`   // durability.interval
+	Refuses   string    `json:"refuses,omitempty"`
+	Since     time.Time `json:"refuses_since,omitzero"`
+	Corrupt   int64     `json:"corrupt_records"`
+	Lost      int64     `json:"lost_messages"`
+}
+
+// storeStatus is empty before Run.
+func (g *Gateway) storeStatus(c *Config) StoreStatus {
+	status := StoreStatus{
+		Size:     int64(c.Store.Size),
+		Sync:     c.Broker.Durability.Sync,
+		Interval: time.Duration(c.Broker.Durability.Interval).String(),
+	}
+	st := g.store.Load()
+	if st == nil {
+		return status
+	}
+	s := st.Stats()
+	status.Bytes, status.FreeBytes = s.Bytes, s.Free
+	status.Refuses, status.Since = s.Refuses, s.Since
+	status.Corrupt, status.Lost = s.Corrupt, s.Lost
+	return status
 }
 
 // Status describes the running gateway; safe for concurrent use.
@@ -80,9 +112,10 @@ func (g *Gateway) Status() Status {
 		Messages: MessagesStatus{
 			In:      stats.MessagesReceived,
 			Out:     stats.MessagesSent,
-			Dropped: stats.DroppedQoS0 + stats.DroppedSession + stats.DroppedExpired + stats.DroppedTooLarge,
-			Refused: stats.PublishesRefused,
+			Dropped: stats.Dropped(),
+			Refused: stats.PublishesRefused + stats.Rejected,
 		},
+		Store:  g.storeStatus(c),
 		Values: values,
 		Buses:  g.buses.Status(),
 	}
@@ -91,6 +124,7 @@ func (g *Gateway) Status() Status {
 func (g *Gateway) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, g.Status()) })
+	g.handleSessions(mux)
 	return mux
 }
 

@@ -25,5 +25,6 @@
 //	-soak.cuts N      how many times the power is cut, for each policy
 //	-soak.seed N      repeats the random choices of a run (not its timing)
 //	-soak.broker CMD  another broker's start command, with -soak.address where
-//	                  it listens; it has to keep its state by itself
+//	                  it listens; it keeps its state by itself, and begins
+//	                  with none
 package soak

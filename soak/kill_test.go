@@ -54,6 +54,7 @@ func soakProcess(t *testing.T, p *process) {
 		epoch:      func() int { return int(p.starts.Load()) },
 		publishers: 4,
 		rate:       150,
+		large:      64 << 10,
 		visit:      700 * time.Millisecond,
 		idle:       5 * time.Second,
 	})

@@ -298,14 +298,17 @@ func TestProberFindsStaleValues(t *testing.T) {
 		clears bool
 		acked  int // of 4 messages sent
 		got    int // -1: none
+		live   bool
 		want   string
 	}{
-		{"the last acknowledged", false, 3, 2, ""},
-		{"a later one", false, 3, 3, ""},
-		{"an older one", false, 3, 1, stale},
-		{"none", false, 3, -1, stale},
-		{"none, of a topic that is deleted", true, 3, -1, ""},
-		{"a deleted one", true, 4, 2, stale},
+		{"the last acknowledged", false, 3, 2, false, ""},
+		{"a later one", false, 3, 3, false, ""},
+		{"a later one that comes meanwhile", false, 3, 3, true, ""},
+		{"an older one", false, 3, 1, false, stale},
+		{"none", false, 3, -1, false, stale},
+		{"none but an older one that comes meanwhile", false, 3, 1, true, stale},
+		{"none, of a topic that is deleted", true, 3, -1, false, ""},
+		{"a deleted one", true, 4, 2, false, stale},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := openLedger(0)
@@ -320,7 +323,7 @@ func TestProberFindsStaleValues(t *testing.T) {
 			p.kept, p.seen = map[*stream]int{s: s.lastKept()}, make(map[*stream]bool)
 			p.ponged, p.since = true, time.Now().Add(-2*lookWithin)
 			if c.got >= 0 {
-				p.judge(&packets.Packet{TopicName: s.topic, Payload: s.payload(c.got)})
+				p.judge(&packets.Packet{FixedHeader: packets.FixedHeader{Retain: !c.live}, TopicName: s.topic, Payload: s.payload(c.got)})
 			}
 			p.tick()
 			wantReport(t, l, c.want)

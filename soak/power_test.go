@@ -46,6 +46,7 @@ data_dir: /mnt/data
 broker:
   listeners: [{name: local, address: "127.0.0.1:1883"}]
   durability: {sync: %s, interval: %s}
+time: {synchronised: always} # the machine has no clock of its own, but the host's
 `
 
 func soakMachine(t *testing.T, m *machine, tolerance time.Duration) {
@@ -59,6 +60,7 @@ func soakMachine(t *testing.T, m *machine, tolerance time.Duration) {
 		epoch:      func() int { return int(m.boots.Load()) },
 		publishers: 2,
 		rate:       50,
+		large:      4 << 10,
 		idle:       10 * time.Second,
 	})
 	m.boot()

@@ -17,7 +17,7 @@ type prober struct {
 	client
 
 	kept   map[*stream]int  // newest message that had to be kept when it subscribed
-	seen   map[*stream]bool // a retained value came
+	seen   map[*stream]bool // a value came that is as new
 	since  time.Time
 	ponged bool
 
@@ -60,24 +60,30 @@ func (p *prober) handle(pk *packets.Packet) {
 		if pk.FixedHeader.Qos > 0 {
 			p.link.sendAck(packets.Puback, pk.PacketID)
 		}
-		if pk.FixedHeader.Retain {
-			p.judge(pk)
-		}
+		p.judge(pk)
 	default:
 		p.unexpected(pk)
 	}
 }
 
-// judge blames a retained value that is older than it may be.
+// judge blames a retained value that is older than it may be. A value that is
+// replaced while the subscription begins may come as the new one alone, and then
+// without RETAIN.
 func (p *prober) judge(pk *packets.Packet) {
+	if len(pk.Payload) == 0 && !pk.FixedHeader.Retain {
+		return // deleted meanwhile
+	}
 	s, number, err := p.ledger.parse(pk.Payload)
 	if err != nil || s.topic != pk.TopicName {
-		p.ledger.blame(stray, p.id, -1, "retained on topic %q: %v", pk.TopicName, err)
+		p.ledger.blame(stray, p.id, -1, "on topic %q: %v", pk.TopicName, err)
 		return
 	}
-	p.seen[s] = true
-	if kept := p.kept[s]; number < kept {
+	kept := p.kept[s]
+	if pk.FixedHeader.Retain && number < kept {
 		p.ledger.blame(stale, s.name(), number, "message %d is retained although message %d was kept, %v", number, kept, times(s.message(kept)))
+	}
+	if pk.FixedHeader.Retain || number >= kept {
+		p.seen[s] = true
 	}
 }
 

@@ -29,6 +29,9 @@ type options struct {
 	publishers int
 	// rate is the messages a second of each publisher.
 	rate float64
+	// large is how large some messages are, in bytes: so the broker's files grow
+	// and are replaced.
+	large int
 	// visit is how long clients stay connected on average; 0: as long as they
 	// can.
 	visit time.Duration
@@ -55,7 +58,7 @@ type scenario struct {
 func newScenario(l *ledger, o options) *scenario {
 	s := &scenario{options: o, ledger: l, phases: &phases{calm: make(chan struct{}), quiet: make(chan struct{})}}
 	for i := range o.publishers {
-		s.addPublisher(fmt.Sprintf("p%d", i+1), [2]byte{v5, v3}[i%2], i%4 >= 2)
+		s.addPublisher(fmt.Sprintf("p%d", i+1), [2]byte{v5, v3}[i%2], i%4 == 1 || i%4 == 2)
 	}
 	s.addSubscribers()
 	s.addMortals()
@@ -89,7 +92,7 @@ func (s *scenario) addPublisher(id string, version byte, lowest bool) {
 			p.streams = append(p.streams, s.ledger.open(st))
 		}
 		for topic := range 3 {
-			add(&stream{topic: fmt.Sprintf("soak/%s/t%d", id, topic+1)})
+			add(&stream{topic: fmt.Sprintf("soak/%s/t%d", id, topic+1), large: s.large})
 		}
 		add(&stream{topic: fmt.Sprintf("state/%s/q%d", id, qos), retain: true})
 		add(&stream{topic: fmt.Sprintf("flag/%s/q%d", id, qos), retain: true, clears: true})

@@ -7,6 +7,9 @@ import (
 	"sync"
 )
 
+// largeEvery is how often a stream has a large message.
+const largeEvery = 40
+
 // stream is what one publisher publishes to one topic at one QoS: the messages
 // that keep their order [MQTT-4.6.0]. They are numbered from 0. Safe for
 // concurrent use.
@@ -18,6 +21,7 @@ type stream struct {
 	retain     bool
 	clears     bool // every other message is empty and so deletes the retained one
 	properties bool // published with those of MQTT 5
+	large      int  // bytes that some messages have at least
 
 	mu       sync.Mutex // guards messages
 	messages []message
@@ -102,6 +106,9 @@ func (s *stream) payload(number int) []byte {
 	}
 	text := fmt.Appendf(nil, "%s %d ", s.name(), number)
 	filling := number * 37 % 200
+	if number%largeEvery == largeEvery-1 {
+		filling += s.large
+	}
 	for i := range filling {
 		text = append(text, 'a'+byte((number+i)%26))
 	}

@@ -17,7 +17,7 @@ type subscriber struct {
 	// slow acknowledges at most one message a tick while the run is restless.
 	slow bool
 
-	receiving map[uint16]receiving // QoS 2
+	receiving map[uint16]key // QoS 2: between PUBLISH and PUBREL
 	pending   []acknowledgement
 
 	// Of this connection:
@@ -28,12 +28,6 @@ type subscriber struct {
 	received    int
 	redelivered int // of those, first seen on an earlier connection
 	unmarked    int // of those again, without DUP
-}
-
-// receiving is a message of QoS 2 between PUBLISH and PUBREL.
-type receiving struct {
-	key
-	since instant
 }
 
 // key names a message.
@@ -54,7 +48,7 @@ type acknowledgement struct {
 }
 
 func newSubscriber(c client, to *receiver) *subscriber {
-	return &subscriber{client: c, to: to, receiving: make(map[uint16]receiving)}
+	return &subscriber{client: c, to: to, receiving: make(map[uint16]key)}
 }
 
 // wants adds a filter that is subscribed to at the first connection.
@@ -169,7 +163,7 @@ func (s *subscriber) receive(pk *packets.Packet) {
 	case 2:
 		was, known := s.receiving[pk.PacketID]
 		if !known {
-			s.receiving[pk.PacketID] = receiving{k, s.ledger.now()}
+			s.receiving[pk.PacketID] = k
 		}
 		s.answer(packets.Pubrec, pk.PacketID)
 		if !known {
@@ -177,8 +171,8 @@ func (s *subscriber) receive(pk *packets.Packet) {
 		}
 		// A repetition, which is not delivered again [MQTT-4.3.3-10]. Nor would
 		// any client deliver another message under this id.
-		if was.key != k && !s.ledger.excuses(was.since) {
-			s.ledger.blame(illegal, s.to.of(stream), number, "message %d came with id %d, which message %d of %q still has",
+		if was != k {
+			s.ledger.blame(illegal, s.to.of(stream), number, "message %d came with id %d, which message %d of %q still has: it is discarded",
 				number, pk.PacketID, was.number, was.stream.name())
 		}
 		return

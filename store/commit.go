@@ -254,6 +254,12 @@ func (s *Store) commitPiece(buf []byte, start int, items []item) {
 		if size > 0 {
 			it.err = s.admit(it.message > 0)
 		}
+		if it.err == nil && it.message > 0 {
+			// All of the transaction is there or nothing: one dead queue refuses it.
+			if it.err = s.place(buf[it.message:at], 1); it.err != nil {
+				_ = s.place(buf[it.message:at], -1)
+			}
+		}
 		if size == 0 || it.err != nil {
 			s.abandon(it.made)
 			it.end = end
@@ -269,9 +275,6 @@ func (s *Store) commitPiece(buf []byte, start int, items []item) {
 		end += size
 		it.end = end
 		records++
-		if it.message > 0 {
-			it.err = s.place(buf[it.message:end], 1)
-		}
 	}
 	s.applyPiece(buf[start:end], start, items, records, sync)
 	if lasting {

@@ -100,7 +100,7 @@ func TestLossAtQoS0IsCountedAndNoBrokenPromise(t *testing.T) {
 		return [][]byte{packet}
 	})
 	load := aLittle(Shared, 0, 500)
-	load.Credits, load.Drain = 20, quick // 50 credits are lost: more than there are
+	load.Credits, load.Drain = 10, quick // of each of three publishers, and more than that are lost
 	r := traffic(t, o, load)
 	if r.Lost == nil || *r.Lost != 50 || len(r.Broken) > 0 {
 		t.Errorf("lost %v, broken %v; want 50 and nothing", r.Lost, r.Broken)
@@ -179,6 +179,7 @@ func TestBrokenConnectionEndsTheRunWithItsName(t *testing.T) {
 		}
 		return [][]byte{packet}
 	})
+	o.KeepAlive = 0 // a ping would find it, later
 	load := aLittle(Pair, 1, 0)
 	load.Duration = patience
 	r, err := RunTraffic(t.Context(), o, load)

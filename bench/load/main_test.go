@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker"
+	"github.com/fascia-edge/fascia/store"
 )
 
 const (
@@ -48,11 +50,16 @@ func startFascia(t *testing.T, limits string) string {
 	if err := b.Listen(); err != nil {
 		t.Fatal(err)
 	}
+	st, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Open(st)
 	b.Serve()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := b.Close(ctx); err != nil {
+		if err := errors.Join(b.Close(ctx), st.Close()); err != nil {
 			t.Error(err)
 		}
 	})

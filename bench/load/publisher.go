@@ -125,7 +125,7 @@ func (p *publisher) await(stop <-chan struct{}) (n int, overdue bool) {
 			overdue = false
 			continue
 		}
-		n := p.credit.free(most)
+		n = p.credit.free(most)
 		if n > 0 && p.window != nil {
 			n = p.window.take(p.ids[:n], p.sent.Load(), p.awaits(), now)
 		}
@@ -246,9 +246,9 @@ func (p *publisher) returned(n int) {
 }
 
 // refill is how much of a window or credit must be free before the publisher
-// goes on. As fast as it goes, a quarter: a broker that answers each packet by
-// itself would have each answered by one packet, and the load would cost more
-// than the broker (measured with mosquitto at QoS 1: 30 µs against 26).
+// goes on. As fast as it goes, a quarter: a broker that writes packets one by one
+// would have each followed by one new message in a write of its own (mosquitto at
+// QoS 0: 4.2 µs of the load's CPU a message, with a quarter 2.7).
 func (p *publisher) refill(size int) int {
 	if p.pace.steady() {
 		return 1

@@ -35,8 +35,10 @@ func (s *stream) fill() error {
 	if s.err != nil {
 		return s.err
 	}
-	s.w = copy(s.buf, s.buf[s.r:s.w])
-	s.r = 0
+	if s.r > 0 {
+		s.w = copy(s.buf, s.buf[s.r:s.w])
+		s.r = 0
+	}
 	if s.w == len(s.buf) || s.full && len(s.buf) < fullBuffer {
 		grown := make([]byte, max(firstBuffer, 2*len(s.buf)))
 		copy(grown, s.buf[:s.w])

@@ -27,6 +27,7 @@ import (
 type options struct {
 	fascia   string
 	mqttload string
+	dir      string
 	rows     string
 	runs     int
 	duration time.Duration
@@ -38,6 +39,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.fascia, "fascia", "bin/fascia", "our binary")
 	flag.StringVar(&o.mqttload, "mqttload", "", "folder of mqttload's source: the load of the rows that it can make; else it is that of fascia bench")
+	flag.StringVar(&o.dir, "dir", "", "folder for what the brokers store, on the disk that counts (default: that of temporary files)")
 	flag.StringVar(&o.rows, "rows", "", "rows to run, with commas between (default: all; -rows help names them)")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each row; the median is printed")
 	flag.DurationVar(&o.duration, "d", 3*time.Second, "how long a run publishes")
@@ -57,11 +59,14 @@ func compare(ctx context.Context, o options, w io.Writer) error {
 	if o.runs < 1 {
 		return fmt.Errorf("-runs %d: want 1 or more", o.runs)
 	}
-	dir, err := os.MkdirTemp("", "fascia-peers-")
+	dir, err := os.MkdirTemp(o.dir, "fascia-peers-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
 	tool := ""
 	if o.mqttload != "" {
 		if tool, err = buildTool(ctx, o.mqttload, dir); err != nil {
@@ -154,7 +159,7 @@ func runRow(ctx context.Context, r row, brokers []broker, runs int, dir string) 
 			if p == nil {
 				continue
 			}
-			if err := p.stop(); err != nil {
+			if err := p.stop(); err != nil && ctx.Err() == nil { // Ctrl-C ends them, too
 				out[i].faults = append(out[i].faults, err.Error())
 			}
 		}

@@ -90,7 +90,7 @@ func TestRealBrokersAreCompared(t *testing.T) {
 }
 
 func TestConfigurationsOfOursAreValid(t *testing.T) {
-	for _, n := range []needs{nothing, room} {
+	for _, n := range []needs{nothing, room, durable} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "fascia.yaml")
 		if err := os.WriteFile(file, []byte(fasciaConfig(n, 1883, dir)), 0o600); err != nil {

@@ -104,7 +104,7 @@ func TestListenersLetInWhoIsNamed(t *testing.T) {
 		"TLS, of another authority":          {at("mqtts", "tls"), []string{"--cafile", file("other-ca.crt")}, "ivi/tls", "certificate signed by unknown authority"},
 		"plain text at TLS":                  {at("mqtt", "tls"), nil, "ivi/tls", at("mqtt", "tls")},
 		"mutual TLS":                         {at("mqtts", "mutual"), as("navigation"), "ivi/navigation/a", ""},
-		"mutual TLS, outside its role":       {at("mqtts", "mutual"), as("navigation"), "service/a", "reason 0x87"},
+		"mutual TLS, outside its role":       {at("mqtts", "mutual"), as("navigation"), "service/a", "reason 0x87 (Not authorized): no publish grant"},
 		"mutual TLS, nobody's certificate":   {at("mqtts", "mutual"), as("stranger"), "ivi/navigation/a", "the broker refused the connection: reason 0x87"},
 		"mutual TLS, of another authority":   {at("mqtts", "mutual"), as("forged"), "ivi/navigation/a", "certificate"},
 		"mutual TLS, no certificate":         {at("mqtts", "mutual"), trust, "ivi/navigation/a", "certificate required"},
@@ -295,7 +295,7 @@ func TestSocketOfTheGatewayIsFound(t *testing.T) {
 	}
 	t.Setenv("XDG_STATE_HOME", dir)
 	demo := filepath.Join(dir, "fascia-demo", "fascia.sock")
-	if _, err := findSocket("", ""); err == nil || !strings.Contains(err.Error(), demo) {
+	if _, err := (&control{}).find(); err == nil || !strings.Contains(err.Error(), demo) {
 		t.Errorf("none is there: %v", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(demo), 0o700); err != nil {
@@ -314,7 +314,7 @@ func TestSocketOfTheGatewayIsFound(t *testing.T) {
 		if _, err := os.Stat(defaultSocket); err == nil && c.want == demo {
 			continue // a gateway runs on this machine
 		}
-		if got, err := findSocket(c.flag, c.file); err != nil || got != c.want {
+		if got, err := (&control{c.flag, c.file}).find(); err != nil || got != c.want {
 			t.Errorf("%+v: got %s, %v", c, got, err)
 		}
 	}
@@ -393,7 +393,7 @@ func TestAlertIsToldThoughThePipeIsBroken(t *testing.T) {
 
 func TestReasonOfTheBrokerIsTold(t *testing.T) {
 	err := plainCause(fmt.Errorf("paho: %w", &autopaho.ConnackError{ReasonCode: 0x87, Reason: "no identity fits"}))
-	if want := "the broker refused the connection: reason 0x87 (no identity fits)"; err.Error() != want {
+	if want := "the broker refused the connection: reason 0x87 (Not authorized): no identity fits"; err.Error() != want {
 		t.Errorf("got %s, want %s", err, want)
 	}
 }

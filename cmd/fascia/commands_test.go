@@ -55,6 +55,11 @@ func TestExitCodes(t *testing.T) {
 		"replay at no speed":   {[]string{"can", "replay", "--to", "udp://127.0.0.1:9", "--speed", "0", "x.log"}, 2, "want max, or a number"},
 		"ECUs without bus":     {[]string{"demo", "ecu"}, 2, "--to"},
 		"ECUs onto a log":      {[]string{"demo", "ecu", "--to", "replay://x.log"}, 1, "takes no frames"},
+		"unknown order":        {[]string{"sessions", "ls", "--sort", "age"}, 2, "--sort age: want client, since"},
+		"purge of nothing":     {[]string{"sessions", "purge", "--yes"}, 2, "want client ids, or --all-offline or --older"},
+		"purge of both":        {[]string{"sessions", "purge", "a", "--all-offline", "--yes"}, 2, "want client ids, or --all-offline or --older"},
+		"purge unasked":        {[]string{"sessions", "purge", "a"}, 2, "no terminal to ask on whether to drop sessions: say --yes"},
+		"kick of nobody":       {[]string{"sessions", "kick"}, 2, "requires at least 1 arg"},
 		"half a certificate":   {[]string{"sub", "--cert", "x.pem", "#"}, 2, "go together"},
 		"an unfit client file": {[]string{"sub", "--cafile", "main.go", "#"}, 1, "no certificate in it"},
 	} {

@@ -64,7 +64,7 @@ func newRoot() *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newRun(), newDemo(), newCheck(), newVersion(), newStatus(),
+		newRun(), newDemo(), newCheck(), newVersion(), newStatus(), newSessions(),
 		newPub(), newSub(), newBench(), newCAN())
 	root.InitDefaultCompletionCmd()
 	wrapArgs(root)

@@ -16,6 +16,8 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/spf13/cobra"
+
+	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 const (
@@ -102,7 +104,7 @@ func (f *mqttFlags) connect(ctx context.Context, up func(*autopaho.ConnectionMan
 		},
 	}
 	config.OnServerDisconnect = func(d *paho.Disconnect) {
-		text := fmt.Sprintf("the broker closes the connection: reason 0x%02X", d.ReasonCode)
+		text := "the broker closes the connection: " + reasonOf(d.ReasonCode, d.Properties.ReasonString)
 		if d.ReasonCode == 0x8E {
 			text += fmt.Sprintf(": another client connected with the id %q", config.ClientID)
 		}
@@ -197,17 +199,22 @@ func withPort(u *url.URL) string {
 func plainCause(err error) error {
 	var refused *autopaho.ConnackError
 	if errors.As(err, &refused) {
-		text := fmt.Sprintf("the broker refused the connection: reason 0x%02X", refused.ReasonCode)
-		if refused.Reason != "" {
-			text += " (" + refused.Reason + ")"
-		}
-		return errors.New(text)
+		return errors.New("the broker refused the connection: " + reasonOf(refused.ReasonCode, refused.Reason))
 	}
 	var network *net.OpError
 	if errors.As(err, &network) {
 		return network
 	}
 	return err
+}
+
+// reasonOf is a reason code with its name, and what the broker says of it.
+func reasonOf(code byte, text string) string {
+	reason := "reason " + wire.Reason(code).Name()
+	if text != "" {
+		reason += ": " + text
+	}
+	return reason
 }
 
 func (f *mqttFlags) password() ([]byte, error) {

@@ -140,7 +140,7 @@ func launch(t *testing.T, dir, socket string, args ...string) *process {
 // status asks the gateway over its control socket; ok is false while it does
 // not answer.
 func (p *process) status() (s gateway.Status, ok bool) {
-	s, err := fetchStatus(context.Background(), controlClient(p.socket), p.socket)
+	s, err := newGatewayClient(p.socket).status(context.Background())
 	return s, err == nil
 }
 

@@ -136,7 +136,7 @@ func publishAll(ctx context.Context, cm *autopaho.ConnectionManager, message *pa
 		message.Payload = payload
 		answer, err := cm.Publish(ctx, message)
 		if answer != nil && answer.ReasonCode >= 0x80 {
-			return fmt.Errorf("%s: the broker refused the message: reason 0x%02X", message.Topic, answer.ReasonCode)
+			return fmt.Errorf("%s: the broker refused the message: %s", message.Topic, reasonOf(answer.ReasonCode, answer.Properties.ReasonString))
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", message.Topic, err)

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -17,13 +13,11 @@ import (
 	"github.com/fascia-edge/fascia/gateway"
 )
 
-const defaultSocket = "/run/fascia/fascia.sock"
-
 func newStatus() *cobra.Command {
 	var (
-		socket, file string
-		watch        bool
-		asJSON       bool
+		gw     control
+		watch  bool
+		asJSON bool
 	)
 	c := &cobra.Command{
 		Use:   "status",
@@ -34,13 +28,12 @@ names, else ` + defaultSocket + `, else the demo's.`,
 		Example: "  fascia status --watch\n  fascia status --json | jq .buses",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			path, err := findSocket(socket, file)
+			client, err := gw.dial()
 			if err != nil {
 				return err
 			}
-			client := controlClient(path)
 			for {
-				status, err := fetchStatus(c.Context(), client, path)
+				status, err := client.status(c.Context())
 				if err != nil {
 					return err
 				}
@@ -55,64 +48,11 @@ names, else ` + defaultSocket + `, else the demo's.`,
 			}
 		},
 	}
+	gw.flags(c)
 	fs := c.Flags()
-	fs.StringVar(&socket, "socket", "", "control socket of the gateway")
-	fs.StringVarP(&file, "config", "c", "", "configuration that names the socket")
 	fs.BoolVarP(&watch, "watch", "w", false, "show it again every second")
 	fs.BoolVar(&asJSON, "json", false, "print JSON")
-	_ = c.MarkFlagFilename("socket")
-	_ = c.MarkFlagFilename("config", "yaml", "yml")
 	return c
-}
-
-func findSocket(flag, file string) (string, error) {
-	switch {
-	case flag != "":
-		return flag, nil
-	case os.Getenv("FASCIA_SOCKET") != "":
-		return os.Getenv("FASCIA_SOCKET"), nil
-	case file != "":
-		c, _, err := gateway.Load(file)
-		if err != nil {
-			return "", explain(err)
-		}
-		return c.Control.Socket, nil
-	}
-	for _, path := range []string{defaultSocket, demoSocket()} {
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("no gateway found: %s and %s are not there; say --socket or -c", defaultSocket, demoSocket())
-}
-
-func controlClient(path string) *http.Client {
-	return &http.Client{
-		Timeout: 10 * time.Second,
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", path)
-			},
-		},
-	}
-}
-
-func fetchStatus(ctx context.Context, client *http.Client, path string) (gateway.Status, error) {
-	var status gateway.Status
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/v1/status", nil)
-	if err != nil {
-		return status, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return status, fmt.Errorf("no gateway answers on %s: %w", path, plainCause(err))
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
-		return status, fmt.Errorf("%s: %s", path, text)
-	}
-	return status, json.NewDecoder(response.Body).Decode(&status)
 }
 
 const clearScreen = "\x1b[H\x1b[2J"
@@ -137,6 +77,7 @@ func printStatus(w io.Writer, s gateway.Status, asJSON, watch bool) error {
 	}
 	fmt.Fprintf(t, "clients\t%d connected, %d sessions, %d subscriptions\n", s.Clients.Connected, s.Clients.Sessions, s.Clients.Subscriptions)
 	fmt.Fprintf(t, "messages\t%d in, %d out, %d dropped, %d refused\n", s.Messages.In, s.Messages.Out, s.Messages.Dropped, s.Messages.Refused)
+	fmt.Fprintf(t, "store\t%s\n", storeText(s.Store))
 	fmt.Fprintf(t, "values\t%d\n", s.Values)
 	for _, b := range s.Buses {
 		fmt.Fprintf(t, "bus %s\t%s  %d frames: %d decoded, %d unused, %d unknown, %d short, %d remote or error%s\n",
@@ -146,6 +87,28 @@ func printStatus(w io.Writer, s gateway.Status, asJSON, watch bool) error {
 		fmt.Fprintf(t, "warnings\t%d (fascia check -c %s shows them)\n", n, s.Config.File)
 	}
 	return t.Flush()
+}
+
+func storeText(s gateway.StoreStatus) string {
+	text := fmt.Sprintf("ok, %s of %s, %s", sizeText(s.Bytes), sizeText(s.Size), s.Sync)
+	if s.Sync == "interval" {
+		text += " " + s.Interval
+	}
+	if s.Refuses != "" {
+		text = fmt.Sprintf("REFUSES since %s: %s\n\tmessages that must be stored are refused; it goes on by itself when the cause is gone",
+			s.Since.Local().Format(time.DateTime), s.Refuses)
+	}
+	if s.Corrupt+s.Lost > 0 {
+		text += fmt.Sprintf("\n\t%d damaged records were found, which cost %d waiting messages", s.Corrupt, s.Lost)
+	}
+	return text
+}
+
+func sizeText(bytes int64) string {
+	if bytes >= 1e9 {
+		return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
+	}
+	return fmt.Sprintf("%.0f MB", float64(bytes)/1e6)
 }
 
 func uptime(s gateway.Status) time.Duration {

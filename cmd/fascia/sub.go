@@ -102,7 +102,7 @@ func (s *subscriber) subscribe(cm *autopaho.ConnectionManager) {
 		if answer != nil {
 			for i, reason := range answer.Reasons {
 				if reason >= 0x80 && i < len(s.filters) {
-					s.end(fmt.Errorf("%s: the broker refused the subscription: reason 0x%02X", s.filters[i], reason))
+					s.end(fmt.Errorf("%s: the broker refused the subscription: %s", s.filters[i], reasonOf(reason, answer.Properties.ReasonString)))
 					return
 				}
 			}

@@ -9,7 +9,7 @@ import (
 
 // handshakeLimit is how many bytes a client may send in a TLS handshake. Its
 // hello and chain of certificates have some 4 KB, with post-quantum signatures
-// 20 KB; crypto/tls itself would keep up to 320 KB of a stranger.
+// 20 KB; crypto/tls itself takes messages of up to 256 KiB from a stranger.
 const handshakeLimit = 32 << 10
 
 var errLongHandshake = fmt.Errorf("want a handshake of at most %d bytes", handshakeLimit)

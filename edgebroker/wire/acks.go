@@ -49,12 +49,26 @@ func AppendAck(b []byte, kind Kind, id uint16, reason Reason, version byte) []by
 	return append(binary.BigEndian.AppendUint16(append(b, first, 3), id), byte(reason))
 }
 
-// AppendReasons appends a SUBACK or UNSUBACK.
-func AppendReasons(b []byte, kind Kind, id uint16, reasons []Reason, version byte) []byte {
+// AppendRefusal appends a PUBACK or PUBREC of version 5 with a reason string.
+func AppendRefusal(b []byte, kind Kind, id uint16, reason Reason, text string) []byte {
+	props := appendReason(nil, text)
+	if len(props) == 0 {
+		return AppendAck(b, kind, id, reason, 5)
+	}
+	b = AppendLength(append(b, byte(kind)<<4), 3+lengthSize(len(props))+len(props))
+	b = append(binary.BigEndian.AppendUint16(b, id), byte(reason))
+	return append(AppendLength(b, len(props)), props...)
+}
+
+// AppendReasons appends a SUBACK or UNSUBACK; text is the reason string of
+// version 5, "" for none.
+func AppendReasons(b []byte, kind Kind, id uint16, reasons []Reason, text string, version byte) []byte {
 	told := version == 5 || kind == Suback
+	var props []byte
 	n := 2
 	if version == 5 {
-		n++
+		props = appendReason(nil, text)
+		n += lengthSize(len(props)) + len(props)
 	}
 	if told {
 		n += len(reasons)
@@ -62,7 +76,7 @@ func AppendReasons(b []byte, kind Kind, id uint16, reasons []Reason, version byt
 	b = AppendLength(append(b, byte(kind)<<4), n)
 	b = binary.BigEndian.AppendUint16(b, id)
 	if version == 5 {
-		b = append(b, 0)
+		b = append(AppendLength(b, len(props)), props...)
 	}
 	if told {
 		for _, r := range reasons {
@@ -72,9 +86,15 @@ func AppendReasons(b []byte, kind Kind, id uint16, reasons []Reason, version byt
 	return b
 }
 
-// AppendDisconnect appends a DISCONNECT of version 5.
-func AppendDisconnect(b []byte, reason Reason) []byte {
-	return append(b, byte(Disconnect)<<4, 1, byte(reason))
+// AppendDisconnect appends a DISCONNECT of version 5; text is its reason string,
+// "" for none.
+func AppendDisconnect(b []byte, reason Reason, text string) []byte {
+	props := appendReason(nil, text)
+	if len(props) == 0 {
+		return append(b, byte(Disconnect)<<4, 1, byte(reason))
+	}
+	b = AppendLength(append(b, byte(Disconnect)<<4), 1+lengthSize(len(props))+len(props))
+	return append(AppendLength(append(b, byte(reason)), len(props)), props...)
 }
 
 func appendText[T string | []byte](b []byte, s T) []byte {

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "encoding/binary"
 
 // This file finds what mochi's decoders let pass: properties that are there
 // twice or reach out of their section, values out of range, reserved bits, and
@@ -76,7 +73,7 @@ func (r *reader) number(n int) (v uint32) {
 }
 
 // text is a string or binary data with its length before it.
-func (r *reader) text() { r.skip(int(r.number(2))) }
+func (r *reader) text() []byte { return r.skip(int(r.number(2))) }
 
 // length is a variable byte integer of at most four bytes [MQTT-1.5.5-1].
 func (r *reader) length() int {
@@ -101,7 +98,10 @@ func (r *reader) connect() {
 		r.text()
 		r.text()
 	}
-	for range bits.OnesCount8(flags & 0xC0) { // user name and password
+	if flags&0x80 != 0 && !validText(r.text()) {
+		r.fail(Malformed, "CONNECT with a user name that is not UTF-8") // [MQTT-3.1.3-12]
+	}
+	if flags&0x40 != 0 { // password
 		r.text()
 	}
 }

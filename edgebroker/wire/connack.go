@@ -48,13 +48,8 @@ func (a *Acceptance) Append(b []byte) []byte {
 	if a.ServerKeepAlive != nil {
 		props = binary.BigEndian.AppendUint16(append(props, propServerKeepAlive), *a.ServerKeepAlive)
 	}
-	if a.ReasonText != "" {
-		props = appendText(append(props, propReason), a.ReasonText)
-	}
-	if a.AuthMethod != "" {
-		props = appendText(append(props, propAuthMethod), a.AuthMethod)
-		props = appendText(append(props, propAuthData), a.AuthData)
-	}
+	props = appendReason(props, a.ReasonText)
+	props = appendAuthProperties(props, a.AuthMethod, a.AuthData)
 	b = AppendLength(append(b, byte(Connack)<<4), 2+lengthSize(len(props))+len(props))
 	b = append(b, flags, byte(a.Reason))
 	return append(AppendLength(b, len(props)), props...)
