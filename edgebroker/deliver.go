@@ -165,11 +165,12 @@ func (s *session) stored(p *publication, e entry, later *burst) {
 
 // unstored tells that the store has refused the message. A spilled queue that
 // could not even be made is given up; the next message tries again.
-func (s *session) unstored(err error) {
+func (s *session) unstored(in *store.Queue, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.b.room.free()
 	s.queue.given--
-	if errors.Is(err, store.ErrNoQueue) && !s.stays && s.queue.given == 0 {
+	if errors.Is(err, store.ErrNoQueue) && !s.stays && s.queue.stored == in {
 		s.queue.stored = nil
 	}
 }
@@ -200,6 +201,7 @@ func (s *session) pump(later *burst) {
 	}
 	s.unspill()
 	if q.waiting() == 0 {
+		s.b.room.free()
 		for _, g := range s.groups() {
 			g.wake()
 		}

@@ -86,9 +86,9 @@ func (b *Broker) SubscribeDurable(name, filter string, limits QueueLimits, fn fu
 	})
 	return sync.OnceFunc(func() {
 		b.removeLocal(l)
-		b.durables.remove(d)
 		stop()
 		<-ended
+		b.durables.remove(d)
 		b.room.free()
 	}), nil
 }

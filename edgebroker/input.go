@@ -87,7 +87,7 @@ func (in *input) fill() error {
 
 func (in *input) fillBlocking() error {
 	in.compact()
-	if in.buf == nil {
+	if in.buf == nil || in.end == 0 && len(in.buf) > readChunk {
 		in.buf = make([]byte, blockingRead)
 	}
 	in.grow()

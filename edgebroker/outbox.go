@@ -299,6 +299,7 @@ func (o *outbox) useAliases(a *sentAliases) {
 // is the connection's goroutine: finish waits for it.
 func (o *outbox) drain(data *buffer, offset int) {
 	var b burst
+	defer b.flush() // also what it owes others when this socket has failed
 	for data != nil {
 		if !o.write(data.bytes[offset:]) {
 			o.fail()
@@ -307,7 +308,6 @@ func (o *outbox) drain(data *buffer, offset int) {
 		buffers.put(data)
 		data, offset = o.next(0, &b), 0
 	}
-	b.flush()
 }
 
 func (o *outbox) write(data []byte) bool {

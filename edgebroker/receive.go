@@ -305,15 +305,15 @@ func (s *session) endReceiving(id uint16) (known bool) {
 // has let go of its id.
 func (c *conn) release(a wire.Acknowledgement) {
 	s := c.session.Load()
+	reason := wire.Success
 	if !s.endReceiving(a.ID) {
-		c.ack(wire.Pubcomp, a.ID, wire.PacketIDNotFound)
-		return
+		reason = wire.PacketIDNotFound
 	}
-	k := &commitment{b: c.b, c: c, kind: wire.Pubcomp, id: a.ID}
 	if !s.stays {
-		c.ack(wire.Pubcomp, a.ID, wire.Success)
+		c.ack(wire.Pubcomp, a.ID, reason)
 		return
 	}
+	k := &commitment{b: c.b, c: c, kind: wire.Pubcomp, id: a.ID, reason: reason}
 	k.change().Delete(receivedKey(s.id, a.ID))
 	k.commit(c.b.sync)
 }

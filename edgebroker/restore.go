@@ -79,7 +79,7 @@ func (b *Broker) restoreSession(client string, value []byte, tx *store.Tx) {
 	if q := b.store.Queue(sessionQueues + client); q != nil {
 		window := r.repeats // as far as the last connection had come
 		if r.connected {
-			window = q.Head() + uint64(b.cfg.Limits.Inflight)
+			window = q.Head() + idRoom // as far as it can have come
 		}
 		s.queue.open(q, window)
 		s.queue.turns = r.turns

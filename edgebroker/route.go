@@ -63,13 +63,13 @@ type target struct {
 func (t *target) settled(p *publication, err error, later *burst) {
 	switch {
 	case t.group != nil:
-		t.group.committed(err)
+		t.group.committed(t.queue, err)
 	case t.durable != nil:
 		t.durable.settled(err)
 	case err == nil:
 		t.session.stored(p, t.entry, later)
 	default:
-		t.session.unstored(err)
+		t.session.unstored(t.queue, err)
 	}
 }
 

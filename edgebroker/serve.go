@@ -108,4 +108,5 @@ func (b *Broker) keepHouse() {
 func (b *Broker) expire(at clock.Time) {
 	b.expireRetained(at)
 	b.expireSessions(at)
+	b.wakeGroups()
 }

@@ -88,10 +88,10 @@ func (g *group) waits() bool {
 }
 
 // committed tells that a message is in the group's queue, or was refused.
-func (g *group) committed(err error) {
+func (g *group) committed(in *store.Queue, err error) {
 	g.mu.Lock()
 	g.given--
-	if errors.Is(err, store.ErrNoQueue) && g.given == 0 {
+	if errors.Is(err, store.ErrNoQueue) && g.stored == in {
 		g.stored = nil // it could not be made
 		g.makeQueue()
 	}
@@ -115,10 +115,23 @@ func (g *group) finished(pos uint64) {
 
 // giveBack ends a loan whose message goes to another member.
 func (g *group) giveBack(pos uint64) {
-	g.mu.Lock()
-	g.returned = append(g.returned, pos)
-	g.mu.Unlock()
+	g.takeBack(pos)
 	g.wake()
+}
+
+func (g *group) takeBack(pos uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.returned = append(g.returned, pos)
+}
+
+// wakeGroups hands out what could not be handed out before.
+func (b *Broker) wakeGroups() {
+	for _, s := range b.sessions.all() {
+		for _, g := range s.groups() {
+			g.wake()
+		}
+	}
 }
 
 // wake has a goroutine hand out what waits.
@@ -200,7 +213,12 @@ func (g *group) give(p *publication, stored *store.Queue, pos uint64, later *bur
 	}
 	e := entry{qos: min(to.qos, p.qos), retain: p.retain && to.retainAsPublished, ids: to.ids, from: &loan{group: g, pos: pos}}
 	if e.qos == 0 {
-		left, _ := p.left()
+		left, alive := p.left()
+		if !alive {
+			g.b.counters.droppedExpired.Add(1)
+			g.finished(pos)
+			return true
+		}
 		to.session.deliverNow(p, e.retain, e.ids, left, nil, later)
 		g.finished(pos)
 		return true
@@ -215,10 +233,10 @@ func (g *group) give(p *publication, stored *store.Queue, pos uint64, later *bur
 		if err == nil {
 			g.finished(pos)
 		} else {
-			g.giveBack(pos)
+			g.takeBack(pos) // housekeeping tries again
 		}
 	}
-	k.change().Mark(stored, pos)
+	k.change().Moves(stored, pos)
 	k.message(p)
 	k.commit(g.b.syncOf(p.topic))
 	return true

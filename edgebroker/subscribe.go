@@ -2,7 +2,6 @@ package edgebroker
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 
 	"github.com/fascia-edge/fascia/topic"
@@ -63,7 +62,7 @@ func (b *Broker) removeLocal(l *local) {
 // giveStored calls fn with every retained message and last known value that a
 // subscription to filter gets which was added in that generation of the index:
 // all that is older. Each is one step with its publishers; before it comes wait,
-// with about its size in bytes.
+// with about its size in bytes, and after each step of the search wait with 0.
 func (b *Broker) giveStored(filter string, added uint64, wait func(size int), fn func(*publication)) {
 	var messages []retainedMessage
 	for from, more := "", true; more; {
@@ -72,9 +71,7 @@ func (b *Broker) giveStored(filter string, added uint64, wait func(size int), fn
 			wait(m.size())
 			b.retained.give(m.publication, added, fn)
 		}
-		// Who runs takes a lock again before those that are woken for it: without
-		// this, publishers would get it after a millisecond, not after a step.
-		runtime.Gosched()
+		wait(0)
 	}
 	var values []*LastValue
 	for from, more := "", true; more; {
@@ -83,5 +80,6 @@ func (b *Broker) giveStored(filter string, added uint64, wait func(size int), fn
 			wait(lv.room())
 			lv.give(added, fn)
 		}
+		wait(0)
 	}
 }

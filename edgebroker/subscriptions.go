@@ -2,6 +2,7 @@ package edgebroker
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -136,6 +137,11 @@ func (b *Broker) addSubscriptions(c *conn, s *session, id uint16, wanted []reque
 	s.sendStored(wanted, true, func(size int) {
 		c.later.flush()
 		c.out.waitRoom(max(1, c.out.limit/2-size))
+		if size == 0 {
+			// Who runs takes a lock again before those that are woken for it: without
+			// this, publishers would get it after a millisecond, not after a step.
+			runtime.Gosched()
+		}
 	}, &c.later)
 }
 

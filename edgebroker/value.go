@@ -139,7 +139,7 @@ func (lv *LastValue) commit(r *route, p *publication, k *commitment) {
 	if k == nil || len(k.targets) == 0 && k.tx == nil {
 		return
 	}
-	if k.c == nil && lv.b.store.Busy() {
+	if k.c == nil && k.tx == nil && lv.b.store.Busy() {
 		for i := range k.targets {
 			k.targets[i].settled(nil, errBusy, nil)
 		}

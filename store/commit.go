@@ -52,6 +52,7 @@ type item struct {
 	end     int // of its record in buf; that of the item before: no record
 	message int // offset of opAppend in buf; 0: none
 	sync    Sync
+	moves   bool // see Tx.Moves
 	made    []*Queue
 	err     error
 }
@@ -80,7 +81,7 @@ func (tx *Tx) Commit(sync Sync, w Waiter) {
 	}
 	p := s.pending
 	first := len(p.items) == 0
-	it := item{waiter: w, sync: sync, made: tx.made, err: tx.err}
+	it := item{waiter: w, sync: sync, moves: tx.moves, made: tx.made, err: tx.err}
 	start := len(p.buf)
 	if len(tx.buf) > seglog.HeadSize || len(tx.message) > 0 {
 		p.buf = append(p.buf, tx.buf...)
@@ -252,7 +253,7 @@ func (s *Store) commitPiece(buf []byte, start int, items []item) {
 		sync = sync || it.sync == SyncAlways
 		lasting = lasting || it.sync != SyncNever
 		if size > 0 {
-			it.err = s.admit(it.message > 0)
+			it.err = s.admit(it.message > 0 && !it.moves)
 		}
 		if it.err == nil && it.message > 0 {
 			// All of the transaction is there or nothing: one dead queue refuses it.

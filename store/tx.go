@@ -30,14 +30,14 @@ const (
 )
 
 const (
-	maxKey  = 64 << 10
-	maxMeta = 4 << 10
+	maxKey  = 160 << 10 // two MQTT strings and what says which
+	maxMeta = 64 << 10
 	// keepTx bounds the buffers that go back to the pool.
 	keepTx = 64 << 10
 )
 
 // To is a queue that an appended message goes to, with a few opaque bytes of
-// that receiver, at most 4 KiB.
+// that receiver, at most 64 KiB.
 type To struct {
 	Queue *Queue
 	Meta  []byte
@@ -59,6 +59,7 @@ type Tx struct {
 	buf     []byte // the record up to the message
 	message []byte // opAppend and all behind it
 	made    []*Queue
+	moves   bool  // the message takes the place of another
 	err     error // what the caller did wrong, told by Commit
 }
 
@@ -91,7 +92,7 @@ func (tx *Tx) free() {
 	txs.Put(tx)
 }
 
-// Put sets the value of a key, which has 1 byte to 64 KiB. Values are kept in
+// Put sets the value of a key, which has 1 byte to 160 KiB. Values are kept in
 // memory.
 func (tx *Tx) Put(key string, value []byte) {
 	tx.checkKey(key)
@@ -133,6 +134,13 @@ func (tx *Tx) Mark(q *Queue, pos uint64) {
 	tx.buf = append(tx.buf, opMark)
 	tx.buf = binary.AppendUvarint(tx.buf, q.id)
 	tx.buf = binary.AppendUvarint(tx.buf, pos)
+}
+
+// Moves is Mark for an entry whose message goes on in this transaction's Append.
+// A full store takes that too: it is full no longer when the entry is done.
+func (tx *Tx) Moves(q *Queue, pos uint64) {
+	tx.Mark(q, pos)
+	tx.moves = true
 }
 
 // Append stores a message once, as the next entry of each queue in to. There is
