@@ -2,6 +2,7 @@ package edgebroker
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -137,7 +138,7 @@ func leavesWill(delay uint32) func(*packets.Packet) {
 		pk.Connect.WillFlag, pk.Connect.WillQos = true, 1
 		pk.Connect.WillTopic, pk.Connect.WillPayload = "ivi/will", []byte(pk.Connect.ClientIdentifier)
 		pk.Connect.WillProperties.WillDelayInterval = delay
-		pk.Connect.WillProperties.User = []packets.UserProperty{{Key: "a", Val: "1"}}
+		pk.Connect.WillProperties.User = []packets.UserProperty{{Key: "b", Val: "1"}, {Key: "a", Val: "2"}, {Key: "b", Val: "0"}}
 	}
 }
 
@@ -156,7 +157,7 @@ func TestWillsSurviveTheProcess(t *testing.T) { // [MQTT-3.1.2-7, 3.1.2-8, 3.1.2
 		watch.ping() // too early
 		l.expire(clock.Now() + 62*clock.Second)
 		got := watch.expectPublish("ivi/will", "lost")
-		if len(got.props.User) != 1 || got.retain {
+		if fmt.Sprint(got.props.User) != "[{b 1} {a 2} {b 0}]" || got.retain { // [MQTT-3.1.3-10]
 			t.Errorf("%+v", got)
 		}
 		watch.ping()
