@@ -1,7 +1,10 @@
 package edgebroker
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/fnv"
+	"io"
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
@@ -112,7 +115,7 @@ func (c *conn) borrow(r *route, m *wire.Message) *publication {
 func (c *conn) passOn(r *route, m *wire.Message) error {
 	s := c.session.Load()
 	if m.QoS > 0 {
-		again, err := c.beginReceiving(s, m)
+		again, err := c.beginReceiving(s, r, m)
 		if err != nil || again {
 			return err
 		}
@@ -122,7 +125,7 @@ func (c *conn) passOn(r *route, m *wire.Message) error {
 		c.answer(s, m, wire.NotAuthorized, r.decision.Rule)
 		return nil
 	}
-	k := c.acknowledgement(s, m)
+	k := c.acknowledgement(s, r, m)
 	if r.value {
 		c.leave()
 		if err := c.b.publishValue(c.borrow(r, m).keep(), k); err != nil {
@@ -150,7 +153,7 @@ func (c *conn) passOn(r *route, m *wire.Message) error {
 // acknowledgement is the answer to a message, which waits until all that the
 // store is to hold of it is committed: the message for its receivers, and the
 // packet id of QoS 2 [MQTT-4.3.3-8].
-func (c *conn) acknowledgement(s *session, m *wire.Message) *commitment {
+func (c *conn) acknowledgement(s *session, r *route, m *wire.Message) *commitment {
 	k := &commitment{b: c.b}
 	switch m.QoS {
 	case 1:
@@ -158,7 +161,7 @@ func (c *conn) acknowledgement(s *session, m *wire.Message) *commitment {
 	case 2:
 		k.c, k.kind, k.id = c, wire.Pubrec, m.ID
 		if s.stays {
-			k.change().Put(receivedKey(s.id, m.ID), nil)
+			k.change().Put(receivedKey(s.id, m.ID), binary.BigEndian.AppendUint64(nil, digest(r.topic, m.Payload)))
 		}
 	}
 	return k
@@ -252,17 +255,8 @@ func (c *conn) committed(k *commitment, later *burst) {
 // beginReceiving notes a message of QoS 1 or 2 as under way. again says that it
 // is one of QoS 2 that was taken already: it is acknowledged and not passed on
 // [MQTT-4.3.3-10].
-func (c *conn) beginReceiving(s *session, m *wire.Message) (again bool, err error) {
-	if m.QoS == 2 {
-		s.mu.Lock()
-		restored := false
-		restored, again = s.received[m.ID]
-		s.mu.Unlock()
-		// A power cut may have taken back that the client had ended this id and
-		// went on: a message that it does not call a repetition is a new one.
-		again = again && (m.Dup || !restored)
-	}
-	if again {
+func (c *conn) beginReceiving(s *session, r *route, m *wire.Message) (again bool, err error) {
+	if m.QoS == 2 && s.took(r, m) {
 		c.ack(wire.Pubrec, m.ID, wire.Success)
 		return true, nil
 	}
@@ -271,13 +265,29 @@ func (c *conn) beginReceiving(s *session, m *wire.Message) (again bool, err erro
 	}
 	if m.QoS == 2 {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.received == nil {
-			s.received = make(map[uint16]bool)
+			s.received = make(map[uint16]receipt)
 		}
-		s.received[m.ID] = false
-		s.mu.Unlock()
+		s.received[m.ID] = receipt{}
 	}
 	return false, nil
+}
+
+// took reports whether a QoS 2 message is one that was taken already.
+func (s *session) took(r *route, m *wire.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	had, known := s.received[m.ID]
+	return known && (!had.restored || had.digest == digest(r.topic, m.Payload))
+}
+
+// digest tells one message from another.
+func digest(topic string, payload []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, topic)
+	_, _ = h.Write(payload)
+	return h.Sum64()
 }
 
 // answered counts an acknowledgement that the client takes as the end of a

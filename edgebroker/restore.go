@@ -24,13 +24,13 @@ func (b *Broker) restore() {
 		b.restoreSubscription(key, value)
 		return true
 	})
-	b.store.Range(receivedKeys, func(key string, _ []byte) bool {
+	b.store.Range(receivedKeys, func(key string, value []byte) bool {
 		client, id, ok := strings.Cut(key[len(receivedKeys):], "\x00")
-		if s := b.sessions.byID[client]; s != nil && ok && len(id) == 2 {
+		if s := b.sessions.byID[client]; s != nil && ok && len(id) == 2 && len(value) == 8 {
 			if s.received == nil {
-				s.received = make(map[uint16]bool)
+				s.received = make(map[uint16]receipt)
 			}
-			s.received[binary.BigEndian.Uint16([]byte(id))] = true
+			s.received[binary.BigEndian.Uint16([]byte(id))] = receipt{restored: true, digest: binary.BigEndian.Uint64(value)}
 		}
 		return true
 	})

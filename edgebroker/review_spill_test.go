@@ -13,7 +13,9 @@ func TestQueueThatCouldNotBeMadeIsMadeAgain(t *testing.T) {
 	b := start(t, loopback)
 	sub := connect(t, b, 5, "sub")
 	sub.subscribe("ivi/a", 1)
+	b.sessions.mu.Lock()
 	s := b.sessions.byID["sub"]
+	b.sessions.mu.Unlock()
 	tx := b.store.Begin()
 	s.mu.Lock()
 	s.queue.stored, s.queue.shift = tx.CreateQueue(spilledQueues+s.id), s.queue.tail

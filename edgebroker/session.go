@@ -43,8 +43,8 @@ type session struct {
 	will     *will
 	willAt   clock.Time // when the will is due while absent
 	queue    queue
-	trusted  *auth.Policy    // by which all that waits in memory was found allowed
-	received map[uint16]bool // QoS 2 ids between PUBLISH and PUBREL; true for one of before a restart
+	trusted  *auth.Policy       // by which all that waits in memory was found allowed
+	received map[uint16]receipt // QoS 2 ids between PUBLISH and PUBREL
 }
 
 // will is the message that a client leaves behind.
@@ -52,6 +52,15 @@ type will struct {
 	publication
 	delay  clock.Time
 	expiry uint32 // seconds that it lives from its sending on, 0 for no end
+}
+
+// receipt is a QoS 2 message that was taken and waits for its PUBREL. What a
+// power cut takes back may leave the id of an older message behind, which the
+// client has since used anew: one of before a restart counts for a message that
+// is the same alone.
+type receipt struct {
+	restored bool
+	digest   uint64 // of topic and payload, of sessions that stay
 }
 
 // rights remembers decisions for one policy and identity by topic.
