@@ -78,6 +78,7 @@ type Broker struct {
 
 	listeners *listen.Set
 	conns     connections
+	gather    *gatherer
 
 	stop    context.Context // done when Close begins
 	halt    context.CancelFunc
@@ -114,6 +115,7 @@ func New(cfg Config, opts Options) (*Broker, error) {
 	b.sessions.init()
 	b.durables.init()
 	b.conns.init()
+	b.gather = newGatherer(time.Duration(cfg.WriteDelay))
 	var err error
 	b.listeners, err = listen.New(cfg.Listeners, listen.Options{
 		Connections:    cfg.Limits.Connections,

@@ -15,6 +15,8 @@ type Config struct {
 	Durability Durability `yaml:"durability"`
 	// How much a client may send, keep and wait for.
 	Limits Limits `yaml:"limits"`
+	// How long a message that goes to four clients or more at once, or comes from the vehicle, may wait for more to the same client, when that was written to within twice this time; 0s to write everything at once.
+	WriteDelay config.Duration `yaml:"write_delay" default:"2ms" max:"1m"`
 	// How often the $SYS topics are renewed; 0s for no $SYS topics.
 	SysInterval config.Duration `yaml:"sys_interval" default:"10s"`
 }

@@ -18,6 +18,8 @@ import (
 const (
 	linger       = time.Second // for the last packet to get out when a connection ends
 	deadlineStep = time.Second // a read deadline is renewed no more often
+	spell        = 64          // packets that a connection handles before it gives way
+	searchWork   = 16          // as much as a search for receivers counts for
 )
 
 // conn is one connection: its goroutine reads and answers; see outbox for who
@@ -52,6 +54,7 @@ type conn struct {
 	forms    forms
 	later    burst // whoever has something to be written
 	routing  bool  // it holds the read side of Broker.routing
+	work     int   // packets handled since it gave way; a search counts for many
 	renewed  time.Time
 	spending spending
 
@@ -79,7 +82,7 @@ func newConn(b *Broker, socket *listen.Conn) (*conn, error) {
 		b:        b,
 		socket:   socket,
 		in:       in,
-		out:      newOutbox(socket, direct, limits, &b.counters.bytesSent),
+		out:      newOutbox(socket, direct, limits, b.gather, &b.counters.bytesSent),
 		detached: make(chan struct{}),
 		held:     make(chan struct{}, 1),
 
@@ -125,6 +128,7 @@ func (c *conn) converse() error {
 			if !ok {
 				break
 			}
+			c.work++
 			if err := c.handle(first, body); err != nil {
 				if errors.Is(err, errGoodbye) {
 					return nil
@@ -137,16 +141,24 @@ func (c *conn) converse() error {
 		if err := c.wait(); err != nil {
 			return err
 		}
-		if full := c.in.end > 0 && c.in.end == len(c.in.buf); full {
-			// Else a publisher at full speed may be the only goroutine that runs, and
-			// the scheduler looks at all other sockets every 10 ms: nobody waits for
-			// them while it thinks that there is work. This wakes a thread that does.
-			runtime.Gosched()
+		if c.work >= spell {
+			c.giveWay()
 		}
 		if err := c.fill(); err != nil {
 			return err
 		}
 	}
+}
+
+// giveWay lets others have the processor after a spell of work. Else a client at
+// full speed may be all that runs: the scheduler looks at the other sockets every
+// 10 ms while it has something to do, unless a thread is woken for it, and the
+// kernel lets a busy thread go on for milliseconds before another program's, the
+// receiver's, gets its turn.
+func (c *conn) giveWay() {
+	c.work = 0
+	runtime.Gosched()
+	yieldNow()
 }
 
 // fill waits for more of the stream, and counts it.

@@ -74,7 +74,7 @@ func (b *Broker) SubscribeDurable(name, filter string, limits QueueLimits, fn fu
 		}
 	}
 	l := &local{filter: filter, durable: d}
-	if _, err := b.addLocal(l); err != nil {
+	if err := b.addLocal(l, d.give); err != nil {
 		b.durables.remove(d)
 		return nil, err
 	}

@@ -43,10 +43,15 @@ type outbox struct {
 	closed  bool       // nothing is appended any more
 
 	aliases *sentAliases // nil for a client that takes none; used by who is busy
+
+	gather  *gatherer
+	resting bool      // what waits is left to the gatherer's next round
+	flushed time.Time // when it was last written to with many others
 }
 
-func newOutbox(socket net.Conn, direct *directWriter, limits *Limits, sent *atomic.Uint64) *outbox {
+func newOutbox(socket net.Conn, direct *directWriter, limits *Limits, gather *gatherer, sent *atomic.Uint64) *outbox {
 	o := &outbox{
+		gather:  gather,
 		socket:  socket,
 		direct:  direct,
 		limit:   int(limits.QueueBytes),
@@ -67,10 +72,18 @@ func (b *burst) add(o *outbox, owed bool) {
 	}
 }
 
-// flush writes what can be written now. No lock may be held.
+// flush writes what can be written now, but for what gathers. No lock may be
+// held.
 func (b *burst) flush() {
+	gathers := len(b.outs) >= crowd && b.outs[0].gather.delay > 0
+	var at time.Time
+	if gathers {
+		at = time.Now()
+	}
 	for i := 0; i < len(b.outs); i++ { // a flush may add more
-		b.outs[i].flush(b)
+		if o := b.outs[i]; !gathers || !o.rest(at) {
+			o.flush(b)
+		}
 		b.outs[i] = nil
 	}
 	b.outs = b.outs[:0]
@@ -79,15 +92,22 @@ func (b *burst) flush() {
 // handOver leaves the writing to goroutines of the connections: for who has more
 // to do than to write, and publishes one message after the other.
 func (b *burst) handOver() {
+	if len(b.outs) == 0 {
+		return
+	}
+	at := time.Now()
 	for i, o := range b.outs {
-		o.handOver()
+		if !o.rest(at) {
+			o.handOver()
+		}
 		b.outs[i] = nil
 	}
 	b.outs = b.outs[:0]
 }
 
 // Every append reports whether its caller owes a flush: it does when nothing
-// was waiting before and nobody is writing.
+// was waiting before and nobody is writing, and where it rests, when it is an
+// answer or a lot.
 
 // publish appends an encoded PUBLISH of QoS 0. When the queue is full the oldest
 // of that kind make room; ok is false when there are none.
@@ -97,41 +117,41 @@ func (o *outbox) publish(packet []byte) (ok, owed bool) {
 	if waiting := o.length(); waiting > 0 && waiting+len(packet) > o.limit && !o.makeRoom(len(packet)) {
 		return false, false
 	}
-	buf, owed := o.begin()
+	buf, first := o.begin()
 	buf.bytes = append(buf.bytes, packet...)
-	return true, owed
+	return true, o.owes(first, false)
 }
 
 // message appends a PUBLISH that is encoded here.
 func (o *outbox) message(p *wire.Outgoing) (owed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	buf, owed := o.begin()
+	buf, first := o.begin()
 	buf.bytes = p.Append(buf.bytes)
-	return owed
+	return o.owes(first, false)
 }
 
 // ack appends an acknowledgement.
 func (o *outbox) ack(kind wire.Kind, id uint16, reason wire.Reason, version byte) (owed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	buf, owed := o.begin()
+	buf, first := o.begin()
 	buf.bytes = wire.AppendAck(buf.bytes, kind, id, reason, version)
-	return owed
+	return o.owes(first, true)
 }
 
 // packet appends any packet that is encoded already.
 func (o *outbox) packet(p []byte) (owed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	buf, owed := o.begin()
+	buf, first := o.begin()
 	buf.bytes = append(buf.bytes, p...)
-	return owed
+	return o.owes(first, true)
 }
 
-// begin gives the buffer to append to; mu is held. What comes after the end of
-// the connection goes nowhere.
-func (o *outbox) begin() (buf *buffer, owed bool) {
+// begin gives the buffer to append to, and says whether nothing waits and nobody
+// writes; mu is held. What comes after the end of the connection goes nowhere.
+func (o *outbox) begin() (buf *buffer, first bool) {
 	switch {
 	case o.closed:
 		return &buffer{}, false
@@ -140,6 +160,11 @@ func (o *outbox) begin() (buf *buffer, owed bool) {
 		return o.buf, !o.busy
 	}
 	return o.buf, false
+}
+
+// owes says whether who has appended owes a flush; mu is held.
+func (o *outbox) owes(first, answer bool) bool {
+	return first || o.resting && o.buf != nil && (answer || len(o.buf.bytes) >= gatherBytes)
 }
 
 // length is how many bytes wait; mu is held.

@@ -97,7 +97,7 @@ func (b *Broker) send(p *publication, k *commitment) error {
 	b.routing.RUnlock()
 	later.handOver()
 	for _, l := range calls {
-		l.fn(p.message())
+		l.call(p.message())
 	}
 	return err
 }

@@ -47,6 +47,9 @@ func (c *conn) publish(first byte, body []byte) error {
 	}
 	if c.routing && r.generation != c.b.index.generation {
 		c.leave() // a search may be long, and who subscribes waits for as many as there are in a row
+		if c.work += searchWork; c.work >= spell {
+			c.giveWay()
+		}
 	}
 	c.enter()
 	c.b.refresh(r, c.origin.Client, c.decide)
@@ -140,7 +143,7 @@ func (c *conn) passOn(r *route, m *wire.Message) error {
 		if len(calls) > 0 {
 			c.leave()
 			for _, l := range calls {
-				l.fn(p.message())
+				l.call(p.message())
 			}
 		}
 	}

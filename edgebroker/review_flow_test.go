@@ -16,7 +16,7 @@ import (
 // a reader that goes on when there is none.
 func TestReaderHearsOfTheLastCommitment(t *testing.T) {
 	b := start(t, loopback)
-	out := newOutbox(nil, nil, &b.cfg.Limits, &b.counters.bytesSent)
+	out := newOutbox(nil, nil, &b.cfg.Limits, b.gather, &b.counters.bytesSent)
 	out.close(nil)
 	c := &conn{b: b, out: out, held: make(chan struct{}, 1)}
 	begin := make(chan struct{})

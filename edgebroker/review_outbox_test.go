@@ -32,9 +32,9 @@ func TestFailingSocketKeepsNothingFromOthers(t *testing.T) {
 	mine, theirs := net.Pipe()
 	defer mine.Close()
 	defer theirs.Close()
-	fresh := newOutbox(mine, nil, &limits, &sent)
+	fresh := newOutbox(mine, nil, &limits, newGatherer(0), &sent)
 	fresh.failed = func() {} // when the test is over
-	old := newOutbox(&faultySocket{}, nil, &limits, &sent)
+	old := newOutbox(&faultySocket{}, nil, &limits, newGatherer(0), &sent)
 	failed := make(chan struct{})
 	old.failed = func() { close(failed) }
 	old.drained = func(later *burst) {

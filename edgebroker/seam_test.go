@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 )
 
 func TestSubscribeBeginsWithWhatIsStored(t *testing.T) {
@@ -35,6 +36,37 @@ func TestSubscribeBeginsWithWhatIsStored(t *testing.T) {
 	publish(t, b, "ivi/a", "y", 0)
 	if !slices.Equal(live, []string{"vss/Vehicle/Speed 32", "ivi/a x"}) {
 		t.Fatalf("live: %q", live)
+	}
+}
+
+// The newer message is published while the older one is being given.
+func TestSubscribeGivesWhatIsStoredBeforeWhatIsNew(t *testing.T) {
+	b := start(t, loopback)
+	if err := b.Publish(Message{Topic: "ivi/a", Payload: []byte("old"), Retain: true}); err != nil {
+		t.Fatal(err)
+	}
+	published := make(chan error, 1)
+	came := make(chan string, 2)
+	cancel, err := b.Subscribe("ivi/a", func(m Message) {
+		if m.Retain {
+			go func() { published <- b.Publish(Message{Topic: "ivi/a", Payload: []byte("new")}) }()
+			select {
+			case early := <-came:
+				t.Errorf("%q came first", early)
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		came <- string(m.Payload)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	if first, second := <-came, <-came; first != "old" || second != "new" {
+		t.Errorf("got %q before %q", first, second)
 	}
 }
 

@@ -33,6 +33,7 @@ func (b *Broker) Serve() {
 		b.expire(clock.Now()) // wills are due before their clients are back
 		b.listeners.Serve(b.serve)
 		b.workers.Go(b.keepHouse)
+		b.workers.Go(func() { b.gather.run(b.stop) })
 	})
 }
 

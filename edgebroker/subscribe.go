@@ -11,18 +11,30 @@ import (
 type local struct {
 	filter  string
 	fn      func(Message)
-	durable *durable // in place of fn
+	durable *durable     // in place of fn
+	begun   sync.RWMutex // held for writing while fn is given what is stored
+}
+
+// call gives fn a message, after what was stored before it.
+func (l *local) call(m Message) {
+	l.begun.RLock()
+	defer l.begun.RUnlock()
+	l.fn(m)
 }
 
 // Subscribe calls fn with every message that filter matches, beginning with
 // the retained ones and last known values of now (Retain set), which come
-// before Subscribe returns. fn runs on the publisher's goroutine, so it must
-// not block; it may publish. Messages of one publisher come in order, those of
-// several may come at the same time. A message that is under way when cancel
-// is called may still come after it. The error wraps ErrFilter.
+// before Subscribe returns; publishers of others wait for that. fn runs on the
+// publisher's goroutine, so it must not block; it may publish, but not to what
+// filter matches before Subscribe has returned. Messages of one publisher come in
+// order, those of several may come at the same time. A message that is under way
+// when cancel is called may still come after it. The error wraps ErrFilter.
 func (b *Broker) Subscribe(filter string, fn func(Message)) (cancel func(), err error) {
 	l := &local{filter: filter, fn: fn}
-	snapshot, err := b.addLocal(l)
+	l.begun.Lock()
+	defer l.begun.Unlock()
+	var snapshot []Message
+	err = b.addLocal(l, func(p *publication) { snapshot = append(snapshot, p.message()) })
 	if err != nil {
 		return nil, err
 	}
@@ -32,25 +44,21 @@ func (b *Broker) Subscribe(filter string, fn func(Message)) (cancel func(), err 
 	return sync.OnceFunc(func() { b.removeLocal(l) }), nil
 }
 
-// addLocal puts l into the index and gives what it has to know first; a
-// durable receiver has it in its queue already.
-func (b *Broker) addLocal(l *local) (snapshot []Message, err error) {
+// addLocal puts l into the index and gives what it has to know first.
+func (b *Broker) addLocal(l *local, give func(*publication)) error {
 	if !topic.ValidFilter(l.filter) || topic.Levels(l.filter) > b.cfg.Limits.TopicLevels {
-		return nil, fmt.Errorf("subscribe to %.100q: %w: want at most %d levels, `+` and `#` filling one", l.filter, ErrFilter, b.cfg.Limits.TopicLevels)
+		return fmt.Errorf("subscribe to %.100q: %w: want at most %d levels, `+` and `#` filling one", l.filter, ErrFilter, b.cfg.Limits.TopicLevels)
 	}
 	b.routing.Lock()
-	defer b.routing.Unlock()
 	b.index.addLocal(l)
-	b.giveStored(l.filter, b.index.generation, func(int) {}, func(p *publication) {
+	added := b.index.generation
+	b.routing.Unlock()
+	b.giveStored(l.filter, added, func(int) bool { return true }, func(p *publication) {
 		stored := *p.keep()
 		stored.retain = true
-		if l.durable != nil {
-			l.durable.give(&stored)
-		} else {
-			snapshot = append(snapshot, stored.message())
-		}
+		give(&stored)
 	})
-	return snapshot, nil
+	return nil
 }
 
 func (b *Broker) removeLocal(l *local) {
@@ -62,24 +70,29 @@ func (b *Broker) removeLocal(l *local) {
 // giveStored calls fn with every retained message and last known value that a
 // subscription to filter gets which was added in that generation of the index:
 // all that is older. Each is one step with its publishers; before it comes wait,
-// with about its size in bytes, and after each step of the search wait with 0.
-func (b *Broker) giveStored(filter string, added uint64, wait func(size int), fn func(*publication)) {
+// with about its size in bytes, and after each step of the search wait with 0,
+// which says whether to go on.
+func (b *Broker) giveStored(filter string, added uint64, wait func(size int) bool, fn func(*publication)) {
 	var messages []retainedMessage
 	for from, more := "", true; more; {
 		messages, from, more = b.retained.matching(filter, from, messages[:0])
 		for _, m := range messages {
-			wait(m.size())
+			if !wait(m.size()) {
+				return
+			}
 			b.retained.give(m.publication, added, fn)
 		}
-		wait(0)
+		more = more && wait(0)
 	}
 	var values []*LastValue
 	for from, more := "", true; more; {
 		values, from, more = b.values.matching(filter, from, values[:0])
 		for _, lv := range values {
-			wait(lv.room())
+			if !wait(lv.room()) {
+				return
+			}
 			lv.give(added, fn)
 		}
-		wait(0)
+		more = more && wait(0)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
@@ -17,6 +18,8 @@ const (
 	// averageCost is what a subscription may cost in bytes on the average of
 	// Limits.Subscriptions; a session that has used it up gets no more.
 	averageCost = 4 << 10
+	// searchSpell is how long a search among what is stored goes on without a pause.
+	searchSpell = time.Millisecond
 )
 
 // request is one filter of a SUBSCRIBE.
@@ -132,17 +135,30 @@ func (b *Broker) addSubscriptions(c *conn, s *session, id uint16, wanted []reque
 	b.routing.Lock()
 	s.addStep(rest)
 	c.later.add(c.out, c.out.packet(c.suback(id, wanted)))
-	s.sendStored(wanted, false, func(int) {}, &c.later)
+	s.sendStored(wanted, false, func(int) bool { return true }, &c.later)
 	b.routing.Unlock()
-	s.sendStored(wanted, true, func(size int) {
+	began := time.Now()
+	s.sendStored(wanted, true, func(size int) bool {
 		c.later.flush()
 		c.out.waitRoom(max(1, c.out.limit/2-size))
 		if size == 0 {
-			// Who runs takes a lock again before those that are woken for it: without
-			// this, publishers would get it after a millisecond, not after a step.
-			runtime.Gosched()
+			began = c.rest(began)
 		}
+		return c.ended.Load() == 0
 	}, &c.later)
+}
+
+// rest makes room for others between two steps of a search. Who searches takes a
+// lock again before those that are woken for it, and while it works the scheduler
+// looks at the sockets of all others every 10 ms: so it gives way after each step,
+// and pauses as long as it has worked.
+func (c *conn) rest(began time.Time) time.Time {
+	if time.Since(began) < searchSpell {
+		runtime.Gosched()
+		return began
+	}
+	time.Sleep(searchSpell)
+	return time.Now()
 }
 
 // reasonsOf are those of SUBACK.
@@ -158,8 +174,8 @@ func reasonsOf(wanted []request, version byte) []wire.Reason {
 }
 
 // sendStored sends what is stored for those filters that have wildcards, or
-// for those that have none; before each message comes wait.
-func (s *session) sendStored(wanted []request, wildcards bool, wait func(size int), later *burst) {
+// for those that have none; wait is as in giveStored.
+func (s *session) sendStored(wanted []request, wildcards bool, wait func(size int) bool, later *burst) {
 	for i := range wanted {
 		r := &wanted[i]
 		if r.reason.Failed() || strings.HasPrefix(r.filter, "$share/") {

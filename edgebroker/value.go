@@ -115,7 +115,7 @@ func (lv *LastValue) set(payload []byte, contentType string, origin *Origin, k *
 	b.routing.RUnlock()
 	later.handOver()
 	for _, l := range calls {
-		l.fn(p.message())
+		l.call(p.message())
 	}
 	return nil
 }

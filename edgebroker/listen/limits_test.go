@@ -132,7 +132,7 @@ func TestEarlyConnectionIsHeldBack(t *testing.T) {
 		t.Fatalf("handed over %v early, over %v", time.Until(due), c.Over())
 	}
 	r.places.mu.Lock()
-	r.listeners[0].pace.due = time.Now().Add(rateHold / 2)
+	r.listeners[0].pace.due = time.Now().Add(time.Second / 2)
 	r.places.mu.Unlock()
 	held := dial(t, "tcp", address(t, r, "slow"))
 	eventually(t, "the held connection", func() bool { return r.Open() == 2 })
@@ -257,4 +257,20 @@ func TestEndlessHandshakeIsCut(t *testing.T) {
 	}
 	closed(t, socket)
 	eventually(t, "the count", func() bool { return r.stats("tls").Refused["handshake"] == 1 })
+}
+
+func TestCrowdIsAcceptedStepByStep(t *testing.T) {
+	now := time.Now()
+	for tls, step := range map[bool]time.Duration{false: time.Millisecond, true: 4 * time.Millisecond} {
+		pace := acceptPace(tls)
+		for i := range 1000 {
+			wait, ok := pace.next(now)
+			if want := max(0, time.Duration(i-16)*step); wait != want || !ok {
+				t.Fatalf("TLS %v: connection %d waits %v, %v; want %v", tls, i, wait, ok, want)
+			}
+		}
+		if wait, _ := pace.next(now.Add(time.Minute)); wait != 0 {
+			t.Errorf("TLS %v: a connection after a quiet minute waits %v", tls, wait)
+		}
+	}
 }

@@ -157,8 +157,11 @@ func (l *listener) watch() {
 // file descriptors and the like pass: only the pause grows.
 func (l *listener) accept(socket net.Listener) {
 	l.set.workers.Go(func() {
-		pause := acceptFirst
+		pause, pace := acceptFirst, acceptPace(l.certs != nil)
 		for {
+			if wait, _ := pace.next(time.Now()); wait > 0 && !l.set.sleep(wait) {
+				return
+			}
 			nc, err := socket.Accept()
 			switch {
 			case err == nil:

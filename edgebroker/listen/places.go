@@ -5,11 +5,8 @@ import (
 	"time"
 )
 
-const (
-	sparePlaces = 16 // connections over a limit that are told so
-	rateBurst   = 2 * time.Second
-	rateHold    = time.Second
-)
+// sparePlaces are for connections over a limit that are told so.
+const sparePlaces = 16
 
 // Limit is a limit that a connection is over.
 type Limit uint8
@@ -104,19 +101,34 @@ func (p *places) open() int {
 	return p.held + p.spares
 }
 
-// pace is how fast connections may come. Those of two seconds may come at once;
-// then one that is early is held back for up to a second, and more are over the
-// limit. So no more are held back than come in a second.
+// pace is how fast connections may come. Those of a burst may come at once; then
+// one that is early is held back, no longer than hold, and more are over the limit.
 type pace struct {
 	interval time.Duration // between two connections, 0 for any
-	due      time.Time     // of the next connection, were they all in step
+	burst    time.Duration // whose connections may come at once
+	hold     time.Duration
+	due      time.Time // of the next connection, were they all in step
 }
 
+// newPace is that of Config.ConnectRate: no more are held back than come in a
+// second.
 func newPace(perSecond int) pace {
 	if perSecond == 0 {
 		return pace{}
 	}
-	return pace{interval: time.Second / time.Duration(perSecond)}
+	return pace{interval: time.Second / time.Duration(perSecond), burst: 2 * time.Second, hold: time.Second}
+}
+
+// acceptPace is how fast connections are taken from a socket's queue, where the
+// rest wait. A thousand that come at once take a second in place of the processor,
+// and four with TLS, whose handshakes cost much more.
+func acceptPace(tls bool) pace {
+	p := pace{interval: time.Millisecond, hold: time.Hour}
+	if tls {
+		p.interval *= 4
+	}
+	p.burst = 16 * p.interval
+	return p
 }
 
 // next lets a connection through after wait, or not at all.
@@ -125,11 +137,11 @@ func (p *pace) next(now time.Time) (wait time.Duration, ok bool) {
 		return 0, true
 	}
 	due := p.due
-	if first := now.Add(-rateBurst); due.Before(first) {
+	if first := now.Add(-p.burst); due.Before(first) {
 		due = first
 	}
 	wait = due.Sub(now)
-	if wait > rateHold {
+	if wait > p.hold {
 		return 0, false
 	}
 	p.due = due.Add(p.interval)
