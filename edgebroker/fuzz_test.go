@@ -1,18 +1,19 @@
 package edgebroker
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
-
-	"github.com/fascia-edge/fascia/edgebroker/listen"
 )
 
 // FuzzPackets sends foreign bytes over a connection, before and after a good
 // CONNECT, and wants the broker to end it or to answer, and to serve others.
 func FuzzPackets(f *testing.F) {
 	b := start(f, loopback+"  limits: {connect_timeout: 1s}\n")
+	at := address(f, b, "local")
 	hello := map[bool][]byte{
 		true:  []byte("\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01f"),
 		false: []byte("\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01f"),
@@ -31,26 +32,20 @@ func FuzzPackets(f *testing.F) {
 		f.Add(false, false, []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, greeted, v5 bool, data []byte) {
-		ours, theirs := net.Pipe()
 		if greeted {
 			data = append(append([]byte(nil), hello[v5]...), data...)
 		}
-		c, err := newConn(b, &listen.Conn{Conn: theirs, Listener: &b.cfg.Listeners[0], Deadline: time.Now().Add(time.Second)})
+		socket, err := net.Dial("tcp", at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		served := make(chan struct{})
+		defer socket.Close()
+		_ = socket.SetDeadline(time.Now().Add(patience))
 		go func() {
-			defer close(served)
-			c.serve()
+			_, _ = socket.Write(data) // fails where the broker has heard enough
+			_ = socket.(*net.TCPConn).CloseWrite()
 		}()
-		go func() { _, _ = io.Copy(io.Discard, ours) }()
-		_ = ours.SetWriteDeadline(time.Now().Add(patience))
-		_, _ = ours.Write(data)
-		ours.Close()
-		select {
-		case <-served:
-		case <-time.After(patience):
+		if _, err := io.Copy(io.Discard, socket); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal("the connection did not end")
 		}
 		if s := b.Stats().Sessions; s > 1 {
