@@ -82,6 +82,10 @@ bench-peers: build ## our broker beside mosquitto; flags: make bench-peers ARGS=
 bench-isolation: build ## what a slow or hostile client costs the others; flags: ARGS="-cases deaf"
 	go run ./bench/isolation $(ARGS)
 
+.PHONY: bench-vehicle
+bench-vehicle: build ## the load of a whole vehicle: eight buses, 64,000 frames a second; flags: ARGS="-runs 1"
+	go run ./bench/vehicle $(ARGS)
+
 .PHONY: vuln
 vuln: toolchain ## known vulnerabilities in what is called
 	go run $(GOVULNCHECK) ./...
