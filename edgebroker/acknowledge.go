@@ -13,7 +13,7 @@ func (c *conn) delivered(kind wire.Kind, a wire.Acknowledgement) error {
 	switch {
 	case e == nil:
 		if kind == wire.Pubrec { // of an older connection, or twice
-			c.later.add(c.out, c.out.ack(wire.Pubrel, a.ID, wire.PacketIDNotFound, c.version))
+			c.later.Add(c.out, c.out.Ack(wire.Pubrel, a.ID, wire.PacketIDNotFound, c.version))
 		}
 		return nil
 	case kind == wire.Puback && e.qos != 1, kind == wire.Pubrec && e.qos != 2, kind == wire.Pubcomp && !e.released:
@@ -34,7 +34,7 @@ func (c *conn) delivered(kind wire.Kind, a wire.Acknowledgement) error {
 // from then on it must not be sent again [MQTT-4.3.3-5]. mu is held.
 func (s *session) release(c *conn, pos uint64) {
 	if !s.stays {
-		c.later.add(c.out, c.out.ack(wire.Pubrel, s.queue.idOf(pos), wire.Success, c.version))
+		c.later.Add(c.out, c.out.Ack(wire.Pubrel, s.queue.idOf(pos), wire.Success, c.version))
 		return
 	}
 	k := &commitment{b: s.b, c: c, kind: wire.Pubrel, id: s.queue.idOf(pos)}

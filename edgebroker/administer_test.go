@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -73,7 +74,7 @@ func TestPurgedSessionIsGoneWithItsQueue(t *testing.T) {
 	if err := b.settle(b.store.Begin()); err != nil {
 		t.Fatal(err)
 	}
-	if after := diedWith(t, path); len(after.Clients()) != 1 || after.Clients()[0].ID != "other" || after.store.Queue(sessionQueues+"c") != nil {
+	if after := diedWith(t, path); len(after.Clients()) != 1 || after.Clients()[0].ID != "other" || after.store.Queue(record.SessionQueues+"c") != nil {
 		t.Errorf("after a restart there are %+v", after.Clients())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/message"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -68,7 +69,7 @@ func (c *conn) authenticate(pk *wire.Packet) (who auth.Identity, last []byte, er
 			return who, reply, nil
 		}
 		c.sendAuth(wire.ContinueAuth, reply)
-		c.later.flush()
+		c.later.Flush()
 		if data, err = c.nextAuth(); err != nil {
 			return who, nil, err
 		}
@@ -111,7 +112,7 @@ func (c *conn) dataOf(pk *wire.Packet) ([]byte, error) {
 }
 
 func (c *conn) sendAuth(reason wire.Reason, data []byte) {
-	c.later.add(c.out, c.out.packet(wire.AppendAuth(nil, reason, c.method.Name(), data)))
+	c.later.Add(c.out, c.out.Packet(wire.AppendAuth(nil, reason, c.method.Name(), data)))
 }
 
 // unproven says that an exchange failed, and why to the log alone.
@@ -161,7 +162,7 @@ func (c *conn) become(s *session, who auth.Identity) error {
 	if !sameOwner(s.identity.Load(), &who) {
 		return wire.Break(wire.NotAuthorized, "a session stays with the identity that began it")
 	}
-	c.origin = originOf(&who)
+	c.origin = message.OriginOf(&who)
 	if err := s.rename(&who, c.origin); err != nil {
 		c.b.noise.warn(c.b.log, "identity not stored", "client", s.id, "error", err)
 		return wire.Break(wire.QuotaExceeded, "the new identity can't be stored now")
@@ -177,7 +178,7 @@ func (s *session) rename(who *auth.Identity, origin *Origin) error {
 	s.identity.Store(who)
 	s.trusted = nil
 	if s.will != nil {
-		s.will.origin = origin
+		s.will.Origin = origin
 	}
 	if !s.stays && s.will == nil {
 		s.mu.Unlock()

@@ -280,7 +280,7 @@ func TestReauthenticationChangesRights(t *testing.T) {
 	c.subscribe("cabin/#", 1)
 	try := func(want wire.Reason) {
 		t.Helper()
-		c.publish(1, 1, "act/x", "x")
+		c.publish(1, 1, "trunk/x", "x")
 		if got := c.expect(wire.Puback).reasons[0]; got != want {
 			t.Fatalf("PUBACK %s", got.Name())
 		}
@@ -303,7 +303,7 @@ func TestReauthenticationChangesRights(t *testing.T) {
 			t.Fatalf("%+v", info)
 		}
 	}
-	c.publish(1, 1, "act/x", "x")
+	c.publish(1, 1, "trunk/x", "x")
 	if got := c.expect(wire.Puback).reasons[0]; got.Failed() {
 		t.Fatalf("PUBACK %s after it", got.Name())
 	}
@@ -328,7 +328,7 @@ func TestSessionGoesOnDuringReauthentication(t *testing.T) {
 	if got := c.expect(wire.Puback).reasons[0]; got.Failed() {
 		t.Errorf("PUBACK %s", got.Name())
 	}
-	c.publish(1, 1, "act/x", "x")
+	c.publish(1, 1, "trunk/x", "x")
 	if got := c.expect(wire.Puback).reasons[0]; got != wire.NotAuthorized {
 		t.Errorf("PUBACK %s", got.Name())
 	}

@@ -25,6 +25,8 @@ import (
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/edgebroker/retained"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/store"
 )
 
@@ -67,18 +69,18 @@ type Broker struct {
 	routing sync.RWMutex
 	index   index
 
-	retained retained
+	retained *retained.Set
 	values   values
 
 	sessions    sessions
 	room        room // wakes PublishWait
 	completions completions
 	durables    durables
-	presence    presence
+	presence    attendances
 
 	listeners *listen.Set
 	conns     connections
-	gather    *gatherer
+	gather    *stream.Gatherer
 
 	stop    context.Context // done when Close begins
 	halt    context.CancelFunc
@@ -110,12 +112,12 @@ func New(cfg Config, opts Options) (*Broker, error) {
 	b.policy.Store(opts.Policy)
 	b.stop, b.halt = context.WithCancel(context.Background())
 	b.index.init()
-	b.retained.init(cfg.Limits)
+	b.retained = retained.NewSet(cfg.Limits.RetainedMessages, int(cfg.Limits.RetainedBytes))
 	b.completions.b = b
 	b.sessions.init()
 	b.durables.init()
 	b.conns.init()
-	b.gather = newGatherer(time.Duration(cfg.WriteDelay))
+	b.gather = stream.NewGatherer(time.Duration(cfg.WriteDelay))
 	var err error
 	b.listeners, err = listen.New(cfg.Listeners, listen.Options{
 		Connections:    cfg.Limits.Connections,

@@ -3,6 +3,9 @@ package edgebroker
 import (
 	"sync"
 
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/store"
 )
@@ -13,7 +16,7 @@ import (
 type commitment struct {
 	b       *Broker
 	tx      *store.Tx // nil while nothing is to be stored
-	p       *publication
+	p       *message.Publication
 	targets []target
 
 	c      *conn // to acknowledge to, nil for none
@@ -34,11 +37,11 @@ func (k *commitment) change() *store.Tx {
 }
 
 // message puts p into the transaction, for all targets at once.
-func (k *commitment) message(p *publication) {
+func (k *commitment) message(p *message.Publication) {
 	if len(k.targets) == 0 {
 		return
 	}
-	k.p = p.keep()
+	k.p = p.Keep()
 	scratch := scratches.Get().(*scratch)
 	scratch.meta, scratch.to = scratch.meta[:0], scratch.to[:0]
 	origin := false
@@ -49,7 +52,7 @@ func (k *commitment) message(p *publication) {
 		scratch.meta = t.entry.appendMeta(scratch.meta)
 		scratch.to = append(scratch.to, store.To{Queue: t.queue, Meta: scratch.meta[from:len(scratch.meta):len(scratch.meta)]})
 	}
-	scratch.message = k.b.appendStored(scratch.message[:0], p, origin)
+	scratch.message = record.AppendMessage(scratch.message[:0], p, origin, k.b.clock)
 	k.change().Append(scratch.message, scratch.to)
 	clear(scratch.to)
 	scratches.Put(scratch)
@@ -84,7 +87,7 @@ func (k *commitment) Committed(err error) {
 	k.b.completions.put(k)
 }
 
-func (k *commitment) complete(later *burst) {
+func (k *commitment) complete(later *stream.Burst) {
 	if k.err != nil {
 		k.b.counters.rejected.Add(1)
 	}
@@ -122,7 +125,7 @@ func (cs *completions) put(k *commitment) {
 
 // run ends when nothing is left; who waits for a commitment waits for it.
 func (cs *completions) run() {
-	var later burst
+	var later stream.Burst
 	var spare []*commitment
 	for {
 		cs.mu.Lock()
@@ -137,7 +140,7 @@ func (cs *completions) run() {
 			k.complete(&later)
 			list[i] = nil
 		}
-		later.flush()
+		later.Flush()
 		spare = list[:0]
 	}
 }
@@ -149,4 +152,12 @@ func (b *Broker) settle(tx *store.Tx) error {
 	k := &commitment{b: b, tx: tx, done: func(err error) { done <- err }}
 	k.commit(b.sync)
 	return <-done
+}
+
+// awaitCompletions waits until all that was committed before is completed, or
+// was refused.
+func (b *Broker) awaitCompletions() {
+	if b.store != nil { // else nothing was ever committed
+		_ = b.settle(b.store.Begin()) // an error is of what others committed, and they know it
+	}
 }

@@ -24,7 +24,7 @@ type Config struct {
 // Durability says what a message, a subscription or a session has survived when
 // its client hears that it was taken.
 type Durability struct {
-	// What the broker waits for before it acknowledges: always, the disk has it, so it survives a power cut; interval, the kernel has it, so it survives the death of the process, and the disk follows within the interval; never, memory has it.
+	// What the broker waits for before it acknowledges: always, the disk has it, so it survives a power cut; interval, the kernel has it, so it survives the death of the process, and the disk follows within the interval; never, the kernel has it too, and the disk follows when the kernel sees fit.
 	Sync string `yaml:"sync" default:"interval" enum:"always,interval,never"`
 	// How long the kernel may hold back what it has from the disk.
 	Interval config.Duration `yaml:"interval" default:"100ms" min:"1ms" max:"1h"`

@@ -1,10 +1,8 @@
 package edgebroker
 
 import (
-	"encoding/binary"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -12,17 +10,7 @@ import (
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
-// Expiries and delayed wills across the end of the process, and of the boot.
-
-// trusting runs a broker that trusts wall time or does not.
-func trusting(t *testing.T, trust clock.Trust) *lived {
-	t.Helper()
-	l := &lived{t: t, cfg: decode(t, loopback), folder: t.TempDir()}
-	l.cfg.clock = clock.New(trust)
-	l.Broker, l.stop = startOn(t, l.cfg, l.folder)
-	t.Cleanup(l.finish)
-	return l
-}
+// Expiries and delayed wills across the end of the process.
 
 func TestSessionExpiryGoesOnAfterTheProcess(t *testing.T) { // [MQTT-3.1.2-23, 4.1.0-2]
 	minute := func(pk *packets.Packet) {
@@ -47,42 +35,6 @@ func TestSessionExpiryGoesOnAfterTheProcess(t *testing.T) { // [MQTT-3.1.2-23, 4
 			t.Fatal("the session came back")
 		}
 	})
-}
-
-// TestExpiryAcrossBootsNeedsWallTime: what passed while the machine was off is
-// known only if wall time was to be trusted then and is now; else the session
-// and its messages are kept.
-func TestExpiryAcrossBootsNeedsWallTime(t *testing.T) {
-	for _, c := range []struct {
-		name         string
-		before, then clock.Trust
-		off          time.Duration
-		kept         bool
-	}{
-		{"trusted, too long", clock.TrustAlways, clock.TrustAlways, 2 * time.Minute, false},
-		{"trusted, in time", clock.TrustAlways, clock.TrustAlways, 30 * time.Second, true},
-		{"not trusted before", clock.TrustNever, clock.TrustAlways, 2 * time.Minute, true},
-		{"not trusted now", clock.TrustAlways, clock.TrustNever, 2 * time.Minute, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			l := trusting(t, c.before)
-			client := connect(t, l.Broker, 5, "c", func(pk *packets.Packet) {
-				keep(pk)
-				pk.Properties.SessionExpiryInterval = 60
-			})
-			client.publish(1, 1, "ivi/a", "x", retaining, func(pk *packets.Packet) { pk.Properties.MessageExpiryInterval = 60 })
-			client.expect(wire.Puback)
-			client.goodbye()
-			l.finish()
-			l.elsewhere(c.off)
-			l.cfg.clock = clock.New(c.then)
-			l.Broker, l.stop = startOn(t, l.cfg, l.folder)
-			l.expire(clock.Now())
-			if st := l.Stats(); (st.Sessions == 1) != c.kept || (st.Retained == 1) != c.kept {
-				t.Errorf("%d sessions, %d retained messages, want kept: %v", st.Sessions, st.Retained, c.kept)
-			}
-		})
-	}
 }
 
 func TestMessagesExpireInTheQueueAcrossTheProcess(t *testing.T) { // [MQTT-3.3.2-5, 3.3.2-6]
@@ -199,45 +151,4 @@ func TestWillRetainIsKept(t *testing.T) { // [MQTT-3.1.2-14, 3.1.2-15]
 			t.Errorf("%d retained messages", n)
 		}
 	}
-}
-
-// elsewhere makes all that a stopped broker keeps come from another boot, which
-// ended some time ago.
-func (l *lived) elsewhere(ago time.Duration) {
-	l.t.Helper()
-	st := openStore(l.t, l.folder)
-	defer closeStore(l.t, st)
-	tx := st.Begin()
-	for _, prefix := range []string{sessionKeys, retainedKeys} {
-		st.Range(prefix, func(key string, value []byte) bool {
-			tx.Put(key, l.ageMarks(value, ago))
-			return true
-		})
-	}
-	done := make(chan error, 1)
-	tx.Commit(l.sync, waiter(func(err error) { done <- err }))
-	if err := <-done; err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-type waiter func(error)
-
-func (w waiter) Committed(err error) { w(err) }
-
-// ageMarks finds the marks in a stored value by the id of this boot.
-func (l *lived) ageMarks(value []byte, ago time.Duration) []byte {
-	boot := l.clock.Mark(1).Boot
-	out := append([]byte(nil), value...)
-	for i := 0; i+24 <= len(out); i++ {
-		if binary.LittleEndian.Uint64(out[i:]) != boot {
-			continue
-		}
-		binary.LittleEndian.PutUint64(out[i:], boot^1)
-		if wall := binary.LittleEndian.Uint64(out[i+16:]); wall != 0 {
-			binary.LittleEndian.PutUint64(out[i+16:], wall-uint64(ago))
-		}
-		i += 23
-	}
-	return out
 }

@@ -69,7 +69,7 @@ func TestOlderVersionsHaveNoReceiveMaximum(t *testing.T) {
 	c := connect(t, b, 4, "c", keep)
 	for range 2 { // the second time with DUP
 		for id := range uint16(20) {
-			c.publish(2, 1+id, "ivi/n", fmt.Sprint(id), func(pk *packets.Packet) { pk.FixedHeader.Dup = true })
+			c.publish(2, 1+id, "ivi/n", fmt.Sprint(id), repeated)
 			c.expect(wire.Pubrec)
 		}
 	}
@@ -93,7 +93,7 @@ func TestRefusedPublishIsNewWhenItComesAgain(t *testing.T) {
 	c.expect(wire.Puback)
 	sub := connect(t, b, 4, "sub")
 	sub.subscribe("ivi/a", 0)
-	c.publish(2, 9, "ivi/a", "lost?", retaining, func(pk *packets.Packet) { pk.FixedHeader.Dup = true })
+	c.publish(2, 9, "ivi/a", "lost?", retaining, repeated)
 	c.expect(wire.Pubrec)
 	sub.expectPublish("ivi/a", "lost?")
 }
@@ -103,9 +103,8 @@ func TestPacketIDsAreFreeOnceAcknowledged(t *testing.T) {
 	sub := connect(t, b, 5, "sub")
 	sub.subscribe("ivi/#", 0)
 	c := connect(t, b, 5, "c", keep)
-	dup := func(pk *packets.Packet) { pk.FixedHeader.Dup = true }
 	for _, payload := range []string{"1", "2"} { // whatever its DUP says [MQTT-4.3.2-5]
-		c.publish(1, 5, "ivi/a", payload, dup)
+		c.publish(1, 5, "ivi/a", payload, repeated)
 		c.expect(wire.Puback)
 		if got := sub.expectPublish("ivi/a", payload); got.dup { // [MQTT-3.3.1-3]
 			t.Error("DUP was passed on")

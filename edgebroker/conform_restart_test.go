@@ -8,6 +8,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/store"
 )
@@ -260,7 +261,7 @@ func TestExactlyOnceFromTheClient(t *testing.T) { // [MQTT-4.3.3-10 to 4.3.3-12]
 				want := wire.Success
 				switch lost {
 				case "PUBREC":
-					c.publish(2, 9, "ivi/n", "x", func(pk *packets.Packet) { pk.FixedHeader.Dup = true })
+					c.publish(2, 9, "ivi/n", "x", repeated)
 					c.expect(wire.Pubrec)
 				case "PUBCOMP":
 					want = wire.PacketIDNotFound
@@ -278,6 +279,35 @@ func TestExactlyOnceFromTheClient(t *testing.T) { // [MQTT-4.3.3-10 to 4.3.3-12]
 			})
 		})
 	}
+}
+
+// TestRepetitionIsToldByItsDigestAfterARestart: a power cut may take back the
+// PUBREL of an older message, whose id the client has since used anew.
+func TestRepetitionIsToldByItsDigestAfterARestart(t *testing.T) { // [MQTT-4.3.3-10]
+	acrossEnds(t, loopback, func(t *testing.T, l *lived, end func()) {
+		sub := connect(t, l.Broker, 5, "sub", keep)
+		sub.subscribe("ivi/#", 1)
+		c := connect(t, l.Broker, 5, "c", keep)
+		c.publish(2, 9, "ivi/n", "x")
+		c.expect(wire.Pubrec)
+		sub.expectPublish("ivi/n", "x")
+		sub.ping() // it is acknowledged
+		for _, m := range []struct {
+			topic, payload string
+			again          bool
+		}{{"ivi/n", "x", true}, {"ivi/n", "y", false}, {"ivi/n", "y", true}, {"ivi/m", "y", false}} {
+			end()
+			c, sub = l.resume(5, "c"), l.resume(5, "sub")
+			for range 2 {
+				c.publish(2, 9, m.topic, m.payload, repeated)
+				c.expect(wire.Pubrec)
+			}
+			if !m.again {
+				sub.expectPublish(m.topic, m.payload)
+			}
+			sub.ping() // and nothing more came
+		}
+	})
 }
 
 func finishQoS2(c *client, id uint16) {
@@ -320,7 +350,7 @@ func TestSessionsThatEndWithTheirConnectionLeaveNothing(t *testing.T) { // [MQTT
 		for range 4 { // more than a session holds in memory
 			publish(t, l.Broker, "ivi/n", string(make([]byte, heldBytes/2)), 1)
 		}
-		eventually(t, "a queue in the store", func() bool { return l.store.Queue(spilledQueues+"slow") != nil })
+		eventually(t, "a queue in the store", func() bool { return l.store.Queue(record.SpilledQueues+"slow") != nil })
 		end()
 		if st := l.Stats(); st.Sessions != 0 || st.Subscriptions != 0 {
 			t.Errorf("%+v", st)
@@ -328,7 +358,7 @@ func TestSessionsThatEndWithTheirConnectionLeaveNothing(t *testing.T) { // [MQTT
 		if err := l.settle(l.store.Begin()); err != nil {
 			t.Fatal(err)
 		}
-		if l.store.Queue(spilledQueues+"slow") != nil {
+		if l.store.Queue(record.SpilledQueues+"slow") != nil {
 			t.Error("the queue is still there")
 		}
 		if ack := dial(t, l.Broker, 5).connect("slow", keep); ack.present {

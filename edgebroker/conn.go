@@ -7,11 +7,14 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -22,13 +25,13 @@ const (
 	searchWork   = 16          // as much as a search for receivers counts for
 )
 
-// conn is one connection: its goroutine reads and answers; see outbox for who
+// conn is one connection: its goroutine reads and answers; see stream.Out for who
 // writes.
 type conn struct {
 	b        *Broker
 	socket   *listen.Conn
-	in       *input
-	out      *outbox
+	in       *stream.In
+	out      *stream.Out
 	session  atomic.Pointer[session] // set when CONNECT was accepted
 	detached chan struct{}           // closed when it has let go of its session
 
@@ -39,7 +42,7 @@ type conn struct {
 	maxPacket int           // largest packet the client takes
 	quiet     bool          // it wants no reason strings but in CONNACK and DISCONNECT
 	method    auth.Method   // of enhanced authentication, nil without
-	will      *will
+	will      *message.Will
 	expiry    clock.Time // of the session; a DISCONNECT may change it
 
 	attendance attendance
@@ -50,11 +53,11 @@ type conn struct {
 	routes   remembered[*route]
 	aliases  aliases
 	message  wire.Message
-	passing  publication
-	forms    forms
-	later    burst // whoever has something to be written
-	routing  bool  // it holds the read side of Broker.routing
-	work     int   // packets handled since it gave way; a search counts for many
+	passing  message.Publication
+	forms    message.Forms
+	later    stream.Burst // whoever has something to be written
+	routing  bool         // it holds the read side of Broker.routing
+	work     int          // packets handled since it gave way; a search counts for many
 	renewed  time.Time
 	spending spending
 
@@ -68,30 +71,28 @@ type conn struct {
 
 func newConn(b *Broker, socket *listen.Conn) (*conn, error) {
 	limits := &b.cfg.Limits
-	in, err := newInput(socket, socket.Plain, int(limits.PacketSize))
+	in, err := stream.NewIn(socket, socket.Plain, int(limits.PacketSize))
 	if err != nil {
 		return nil, err
-	}
-	var direct *directWriter
-	if socket.Plain != nil {
-		if direct, err = newDirectWriter(socket.Plain); err != nil {
-			return nil, err
-		}
 	}
 	c := &conn{
 		b:        b,
 		socket:   socket,
 		in:       in,
-		out:      newOutbox(socket, direct, limits, b.gather, &b.counters.bytesSent),
 		detached: make(chan struct{}),
 		held:     make(chan struct{}, 1),
 
 		maxPacket: maxMessage,
 	}
-	c.out.failed = func() { c.end(wire.Unspecified) }
-	c.out.drained = c.drained
-	c.out.dropped = c.dropped
-	return c, nil
+	c.out, err = stream.NewOut(socket, socket.Plain, b.gather, stream.Options{
+		Limit:   int(limits.QueueBytes),
+		Timeout: time.Duration(limits.WriteTimeout),
+		Sent:    &b.counters.bytesSent,
+		Dropped: c.dropped,
+		Drained: c.drained,
+		Failed:  func() { c.end(wire.Unspecified) },
+	})
+	return c, err
 }
 
 // serve runs the connection to its end. A CONNECT must come before the socket's
@@ -101,19 +102,19 @@ func (c *conn) serve() {
 	if err == nil {
 		err = c.converse()
 		c.leave()
-		c.later.flush()
+		c.later.Flush()
 		c.b.counters.clients.Add(-1)
 		c.session.Load().detach(c, err)
 	}
 	close(c.detached)
 	c.logEnd(err)
-	c.out.close(c.farewell(err))
+	c.out.Close(c.farewell(err))
 	cut := time.AfterFunc(linger, func() { _ = c.socket.Close() })
-	c.out.finish()
+	c.out.Finish()
 	if cut.Stop() {
 		c.socket.HangUp()
 	}
-	c.in.letGo()
+	c.in.LetGo()
 }
 
 // converse handles packets until the connection ends; nil means that the
@@ -121,7 +122,7 @@ func (c *conn) serve() {
 func (c *conn) converse() error {
 	for {
 		for {
-			first, body, ok, err := c.in.next()
+			first, body, ok, err := c.in.Next()
 			if err != nil {
 				return err
 			}
@@ -137,7 +138,7 @@ func (c *conn) converse() error {
 			}
 		}
 		c.leave()
-		c.later.flush()
+		c.later.Flush()
 		if err := c.wait(); err != nil {
 			return err
 		}
@@ -158,24 +159,21 @@ func (c *conn) converse() error {
 func (c *conn) giveWay() {
 	c.work = 0
 	runtime.Gosched()
-	yieldNow()
+	_, _, _ = syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
 }
 
 // fill waits for more of the stream, and counts it.
 func (c *conn) fill() error {
-	unread := c.in.end - c.in.start
-	if err := c.in.fill(); err != nil {
-		return err
-	}
-	c.b.counters.bytesReceived.Add(uint64(c.in.end - c.in.start - unread))
-	return nil
+	n, err := c.in.Fill()
+	c.b.counters.bytesReceived.Add(uint64(n))
+	return err
 }
 
 // wait holds the reader back while the client does not take its answers, the
 // store is behind, or more is under way than is allowed; and says how long the
 // client may be silent.
 func (c *conn) wait() error {
-	c.out.waitRoom(c.out.limit)
+	c.out.WaitRoom(int(c.b.cfg.Limits.QueueBytes))
 	for int(c.outstanding.Load()) >= c.b.cfg.Limits.Inflight && c.ended.Load() == 0 {
 		<-c.held
 	}
@@ -218,8 +216,8 @@ func (c *conn) end(reason wire.Reason) {
 		if c.session.Load() != nil && c.version == 5 {
 			last = c.disconnectFor(reason, "")
 		}
-		c.out.close(last)
-		c.out.handOver()
+		c.out.Close(last)
+		c.out.HandOver()
 		c.interrupt()
 		c.relieve()
 	})
@@ -263,7 +261,7 @@ func (c *conn) logEnd(err error) {
 }
 
 // drained runs when the socket has taken what the session waited for.
-func (c *conn) drained(later *burst) {
+func (c *conn) drained(later *stream.Burst) {
 	if s := c.session.Load(); s != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/edgebroker/message"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -47,7 +48,7 @@ func (c *conn) connect(deadline time.Time) error {
 // nextPacket waits for a packet before the session; nothing behind it is looked at.
 func (c *conn) nextPacket() (first byte, body []byte, err error) {
 	for {
-		first, body, ok, err := c.in.next()
+		first, body, ok, err := c.in.Next()
 		if ok || err != nil {
 			return first, body, err
 		}
@@ -85,7 +86,7 @@ func (c *conn) accept(first byte, body []byte) error {
 	if len(identity.Client) > maxClientID {
 		return &refusal{wire.ClientIDInvalid, fmt.Sprintf("client id of %d bytes: want at most %d", len(identity.Client), maxClientID)}
 	}
-	c.origin = originOf(identity)
+	c.origin = message.OriginOf(identity)
 	if err := c.takeWill(pk, identity); err != nil {
 		return err
 	}
@@ -229,17 +230,17 @@ func (c *conn) takeWill(pk *wire.Packet, identity *auth.Identity) error {
 		return refuse(wire.NotAuthorized, "will to %.100q: %s", cp.WillTopic, d.Rule)
 	}
 	props := wire.WillProperties(pk)
-	c.will = &will{
-		publication: publication{
-			topic:      strings.Clone(cp.WillTopic),
-			properties: props.Append(nil),
-			payload:    bytes.Clone(cp.WillPayload),
-			qos:        cp.WillQos,
-			retain:     cp.WillRetain,
-			origin:     c.origin,
+	c.will = &message.Will{
+		Publication: message.Publication{
+			Topic:      strings.Clone(cp.WillTopic),
+			Properties: props.Append(nil),
+			Payload:    bytes.Clone(cp.WillPayload),
+			QoS:        cp.WillQos,
+			Retain:     cp.WillRetain,
+			Origin:     c.origin,
 		},
-		delay:  clock.Time(cp.WillProperties.WillDelayInterval) * clock.Second,
-		expiry: cp.WillProperties.MessageExpiryInterval,
+		Delay:  clock.Time(cp.WillProperties.WillDelayInterval) * clock.Second,
+		Expiry: cp.WillProperties.MessageExpiryInterval,
 	}
 	return nil
 }
@@ -271,7 +272,7 @@ func (c *conn) settle(pk *wire.Packet, ack *wire.Acceptance) {
 		c.window = min(c.window, int(props.ReceiveMaximum))
 	}
 	if props.TopicAliasMaximum > 0 {
-		c.out.useAliases(newSentAliases(props.TopicAliasMaximum, c.maxPacket))
+		c.out.UseAliases(props.TopicAliasMaximum, c.maxPacket)
 	}
 	asked := clock.Time(props.SessionExpiryInterval) * clock.Second
 	if c.expiry = min(asked, longest); c.expiry != asked {

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/store"
 )
@@ -13,69 +16,47 @@ const (
 	loadEntries = 256       // read from the store at once
 )
 
-// forms are the encodings of one publication at QoS 0, each made when the first
-// receiver of its form comes.
-type forms struct {
-	old, new []byte // for versions below 5, and for 5
-}
-
-var formsPool = sync.Pool{New: func() any { return new(forms) }}
-
-func (f *forms) begin() { f.old, f.new = f.old[:0], f.new[:0] }
-
-// of is p encoded for a version, without RETAIN and subscription identifiers.
-func (f *forms) of(p *publication, left uint32, version byte) []byte {
-	form := &f.old
-	if version == 5 {
-		form = &f.new
-	}
-	if len(*form) == 0 {
-		out := p.outgoing(0, false, left)
-		out.Version = version
-		*form = out.Append(*form)
-	}
-	return *form
-}
+var formsPool = sync.Pool{New: func() any { return new(message.Forms) }}
 
 // deliverNow sends p at QoS 0, or loses it. f are the encodings of p, nil for a
 // single receiver.
-func (s *session) deliverNow(p *publication, retain bool, ids []uint32, left uint32, f *forms, later *burst) {
+func (s *session) deliverNow(p *message.Publication, retain bool, ids []uint32, left uint32, f *message.Forms, later *stream.Burst) {
 	c := s.link.Load()
 	if c == nil {
 		return
 	}
 	var packet []byte
 	if f == nil || retain || ids != nil && c.version == 5 {
-		out := p.outgoing(0, retain, left)
+		out := p.Outgoing(0, retain, left)
 		out.Version, out.SubscriptionIDs = c.version, ids
 		packet = out.Append(nil)
 	} else {
-		packet = f.of(p, left, c.version)
+		packet = f.Of(p, left, c.version)
 	}
 	if len(packet) > c.maxPacket {
 		s.drop(&s.b.counters.droppedTooLarge)
 		return
 	}
-	ok, owed := c.out.publish(packet)
+	ok, owed := c.out.Publish(packet)
 	if !ok {
 		s.drop(&s.b.counters.droppedQoS0)
 		return
 	}
 	s.b.counters.sent.Add(1)
-	later.add(c.out, owed)
+	later.Add(c.out, owed)
 }
 
 // accept takes p at QoS 1 or 2 into the memory of the session. When it belongs
 // into the store instead, it gives the queue there: the caller commits p to it,
 // and then tells stored or unstored.
-func (s *session) accept(p *publication, e entry, later *burst) *store.Queue {
+func (s *session) accept(p *message.Publication, e entry, later *stream.Burst) *store.Queue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := &s.queue
 	if s.ended {
 		return nil
 	}
-	if q.stored == nil && s.overflows(p.size()) {
+	if q.stored == nil && s.overflows(p.Size()) {
 		s.spill()
 	}
 	if q.stored != nil {
@@ -87,9 +68,9 @@ func (s *session) accept(p *publication, e entry, later *burst) *store.Queue {
 	q.push(e)
 	q.tail++
 	s.pump(later)
-	if p.borrowed && q.waiting() > 0 {
+	if p.Borrowed && q.waiting() > 0 {
 		if last := q.entries.at(q.entries.len() - 1); last.p == p {
-			last.p = p.keep()
+			last.p = p.Keep()
 		}
 	}
 	return nil
@@ -116,14 +97,14 @@ func (s *session) trust() {
 // open reports whether a message could be sent at once. mu is held.
 func (s *session) open() bool {
 	c := s.link.Load()
-	return c != nil && s.queue.inflight < c.window && s.queue.next-s.queue.base < idRoom && c.out.hasRoom()
+	return c != nil && s.queue.inflight < c.window && s.queue.next-s.queue.base < idRoom && c.out.HasRoom()
 }
 
 // spill gives a session that lives in memory a queue in the store, for a client
 // that is slower than what it subscribed to. mu is held.
 func (s *session) spill() {
 	tx := s.b.store.Begin()
-	s.queue.stored, s.queue.shift = tx.CreateQueue(spilledQueues+s.id), s.queue.tail
+	s.queue.stored, s.queue.shift = tx.CreateQueue(record.SpilledQueues+s.id), s.queue.tail
 	tx.Commit(store.SyncNever, nil)
 }
 
@@ -141,7 +122,7 @@ func (s *session) unspill() {
 
 // stored tells that a message given to the store is committed, as the next of
 // the session's queue.
-func (s *session) stored(p *publication, e entry, later *burst) {
+func (s *session) stored(p *message.Publication, e entry, later *stream.Burst) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := &s.queue
@@ -149,7 +130,7 @@ func (s *session) stored(p *publication, e entry, later *burst) {
 	if s.ended {
 		return
 	}
-	if q.loaded() == q.tail && s.online() && (q.held == 0 || q.held+p.size() <= heldBytes) {
+	if q.loaded() == q.tail && s.online() && (q.held == 0 || q.held+p.Size() <= heldBytes) {
 		s.trust()
 		e.p = p
 		q.push(e)
@@ -177,7 +158,7 @@ func (s *session) unstored(in *store.Queue, err error) {
 
 // pump sends what waits while the client's receive window and the socket's queue
 // have room, in the order of the queue [MQTT-4.6.0-1]. mu is held.
-func (s *session) pump(later *burst) {
+func (s *session) pump(later *stream.Burst) {
 	c, q := s.link.Load(), &s.queue
 	if c == nil {
 		return
@@ -210,22 +191,22 @@ func (s *session) pump(later *burst) {
 
 // transmit sends the entry at pos. It settles what only holds at that moment:
 // the remaining expiry, the client's rights and its packet limit. mu is held.
-func (s *session) transmit(c *conn, pos uint64, e *entry, later *burst) {
+func (s *session) transmit(c *conn, pos uint64, e *entry, later *stream.Burst) {
 	q := &s.queue
 	if e.released {
-		later.add(c.out, c.out.ack(wire.Pubrel, q.idOf(pos), wire.Success, c.version))
+		later.Add(c.out, c.out.Ack(wire.Pubrel, q.idOf(pos), wire.Success, c.version))
 		q.inflight++
 		return
 	}
-	left, alive := e.p.left()
+	left, alive := e.p.Left()
 	again := pos < q.repeats
 	if again {
 		left, alive = max(left, 1), true // the client may have half of the handshake
-		if e.p.expires == 0 {
+		if e.p.Expires == 0 {
 			left = 0
 		}
 	}
-	out := e.p.outgoing(e.qos, e.retain, left)
+	out := e.p.Outgoing(e.qos, e.retain, left)
 	out.Version, out.ID, out.Dup = c.version, q.idOf(pos), again
 	if c.version == 5 {
 		out.SubscriptionIDs = e.ids
@@ -233,12 +214,12 @@ func (s *session) transmit(c *conn, pos uint64, e *entry, later *burst) {
 	switch {
 	case !alive:
 		s.drop(&s.b.counters.droppedExpired)
-	case s.trusted != s.b.policy.Load() && !s.mayReceive(e.p.topic): // no more: its role changed while it waited
+	case s.trusted != s.b.policy.Load() && !s.mayReceive(e.p.Topic): // no more: its role changed while it waited
 		s.drop(&s.b.counters.droppedRights)
 	case out.Size() > c.maxPacket:
 		s.drop(&s.b.counters.droppedTooLarge)
 	default:
-		later.add(c.out, c.out.message(&out))
+		later.Add(c.out, c.out.Message(&out))
 		s.b.counters.sent.Add(1)
 		q.inflight++
 		q.free(e)
@@ -249,8 +230,8 @@ func (s *session) transmit(c *conn, pos uint64, e *entry, later *burst) {
 
 // load reads what comes next from the store, on a goroutine of its own.
 func (s *session) load(c *conn) {
-	var later burst
-	for more := true; more; later.flush() {
+	var later stream.Burst
+	for more := true; more; later.Flush() {
 		s.mu.Lock()
 		stored, from := s.queue.stored, s.queue.loaded()
 		at := from - s.queue.shift
@@ -282,7 +263,7 @@ func (s *session) read(stored *store.Queue, from uint64) (list []entry, err erro
 			s.b.noise.warn(s.b.log, "a stored message can't be read", "client", s.id, "error", err)
 			e = entry{done: true}
 		} else {
-			bytes += e.p.size()
+			bytes += e.p.Size()
 		}
 		list = append(list, e)
 		return bytes < heldBytes
@@ -295,7 +276,7 @@ func (s *session) read(stored *store.Queue, from uint64) (list []entry, err erro
 
 // take puts what was read from position from on into the queue and sends it. It
 // reports whether to read again. mu is held.
-func (s *session) take(c *conn, from uint64, list []entry, able bool, later *burst) (again bool) {
+func (s *session) take(c *conn, from uint64, list []entry, able bool, later *stream.Burst) (again bool) {
 	q := &s.queue
 	if dropped := q.loaded() - from; from < q.loaded() && dropped < uint64(len(list)) {
 		list, from = list[dropped:], q.loaded() // the oldest went while it was read

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/store"
 )
 
@@ -65,9 +67,9 @@ func (b *Broker) SubscribeDurable(name, filter string, limits QueueLimits, fn fu
 	if !b.durables.add(d) {
 		return nil, fmt.Errorf("durable receiver %q: there is one already", name)
 	}
-	if d.queue = b.store.Queue(durableQueues + name); d.queue == nil {
+	if d.queue = b.store.Queue(record.DurableQueues + name); d.queue == nil {
 		tx := b.store.Begin()
-		d.queue = tx.CreateQueue(durableQueues + name)
+		d.queue = tx.CreateQueue(record.DurableQueues + name)
 		if err := b.settle(tx); err != nil {
 			b.durables.remove(d)
 			return nil, fmt.Errorf("durable receiver %q: %w: %w", name, ErrStore, err)
@@ -102,10 +104,10 @@ func (d *durable) accept() *store.Queue {
 }
 
 // give commits a message that was there before the subscription.
-func (d *durable) give(p *publication) {
+func (d *durable) give(p *message.Publication) {
 	k := &commitment{b: d.b, targets: []target{{queue: d.accept(), durable: d}}}
 	k.message(p)
-	k.commit(d.b.syncOf(p.topic))
+	k.commit(d.b.syncOf(p.Topic))
 }
 
 // settled tells that a message is in the queue, or with err that the store has
@@ -159,13 +161,13 @@ func (d *durable) run(ctx context.Context) {
 // handOver tries until fn takes the message or it was dropped. It fails when ctx
 // ends first.
 func (d *durable) handOver(ctx context.Context, e store.Entry) error {
-	p, err := d.b.readStored(e.Message)
+	p, err := record.ReadMessage(e.Message, d.b.clock)
 	if err = errors.Join(e.Err, err); err != nil {
 		d.b.log.Error("a stored message can't be read", "receiver", d.name, "error", err)
 		d.finished(e.Pos, false)
 		return nil
 	}
-	m := p.message()
+	m := p.Message()
 	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
 		if err = d.fn(m); err == nil {
 			d.finished(e.Pos, true)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -70,8 +71,8 @@ func (c *conn) refuse(no *refusal) {
 		ack := wire.Acceptance{Reason: reason, ReasonText: text, Version: c.version}
 		return ack.Append(nil)
 	})
-	c.later.add(c.out, c.out.packet(packet))
-	c.later.flush()
+	c.later.Add(c.out, c.out.Packet(packet))
+	c.later.Flush()
 	c.b.noise.warn(c.b.log, "client refused", "listener", c.socket.Listener.Name, "remote", c.socket.Remote(), "reason", no.text)
 }
 
@@ -80,15 +81,15 @@ func (c *conn) refuseMessage(kind wire.Kind, id uint16, reason wire.Reason, text
 	packet := c.refusedMessage(kind, id, reason, text)
 	if c.outstanding.Load() == 0 {
 		c.answered(kind, reason)
-		c.later.add(c.out, c.out.packet(packet))
+		c.later.Add(c.out, c.out.Packet(packet))
 		return
 	}
 	c.outstanding.Add(1)
 	k := &commitment{b: c.b, done: func(error) { // refused whatever becomes of the store
-		var later burst
+		var later stream.Burst
 		c.answered(kind, reason)
-		later.add(c.out, c.out.packet(packet))
-		later.flush()
+		later.Add(c.out, c.out.Packet(packet))
+		later.Flush()
 		c.outstanding.Add(-1)
 		c.relieve()
 	}}

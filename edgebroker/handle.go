@@ -6,6 +6,7 @@ import (
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/presence"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -27,7 +28,7 @@ func (c *conn) handle(first byte, body []byte) error {
 		return c.delivered(kind, a)
 	}
 	c.leave() // the rest may wait, or changes what is routed
-	c.later.flush()
+	c.later.Flush()
 	pk, err := wire.Decode(first, body, c.version)
 	if err != nil {
 		return err
@@ -38,7 +39,7 @@ func (c *conn) handle(first byte, body []byte) error {
 	case wire.Unsubscribe:
 		return c.unsubscribe(pk)
 	case wire.Pingreq:
-		c.later.add(c.out, c.out.packet([]byte{byte(wire.Pingresp) << 4, 0}))
+		c.later.Add(c.out, c.out.Packet([]byte{byte(wire.Pingresp) << 4, 0}))
 		return nil
 	case wire.Disconnect:
 		return c.disconnect(pk)
@@ -54,7 +55,7 @@ func (b *Broker) mayPublish(id *auth.Identity, name string) auth.Decision {
 	if strings.HasPrefix(name, "$SYS/") {
 		return auth.Decision{Rule: "$SYS is the broker's"}
 	}
-	if strings.HasPrefix(name, eventsPrefix) {
+	if strings.HasPrefix(name, presence.Prefix) {
 		return auth.Decision{Rule: "$aws/events is the broker's"}
 	}
 	return b.policy.Load().CanPublish(id, name)

@@ -253,6 +253,8 @@ func (c *client) publish(qos byte, id uint16, topic, payload string, change ...f
 
 func retaining(pk *packets.Packet) { pk.FixedHeader.Retain = true }
 
+func repeated(pk *packets.Packet) { pk.FixedHeader.Dup = true }
+
 // subscribe gives the reason of SUBACK.
 func (c *client) subscribe(filter string, qos byte, change ...func(*packets.Subscription)) wire.Reason {
 	c.t.Helper()

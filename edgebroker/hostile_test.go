@@ -16,6 +16,7 @@ import (
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/edgebroker/listen"
 
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -34,11 +35,11 @@ func wildcards(n int) (filters packets.Subscriptions) {
 }
 
 func TestSearchForWhatIsStoredHoldsNoPublisher(t *testing.T) {
-	const stored, filters = 1000, 200
+	const stored, filters = 1000, 60
 	b := start(t, loopback+"  limits: {session_messages: 10000000, session_bytes: 4GiB, inflight: 1}\n")
 	for i := range stored {
 		m := Message{Topic: fmt.Sprint("ivi/a/a/a/a/a/a/a/a/a/a/", i), Payload: []byte("x"), QoS: 1, Retain: true}
-		if err := b.Publish(m); err != nil {
+		if err := b.PublishWait(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,7 +72,7 @@ func TestSubscriberWaitsForOneSearchOfAPublisher(t *testing.T) {
 			burst = append(append(burst, byte(wire.Publish)<<4, byte(2+len(topic)), 0, byte(len(topic))), topic...)
 		}
 		before := b.counters.received.Load()
-		if len(burst) > readChunk {
+		if len(burst) > stream.ReadSize {
 			t.Fatalf("%d bytes do not come with one read", len(burst))
 		}
 		pub.send(burst...)
@@ -94,7 +95,7 @@ func TestWhatIsStoredWaitsForASlowSubscriber(t *testing.T) {
 	b := start(t, loopback+"  limits: {queue_bytes: 64KiB}\n")
 	for i := range stored {
 		m := Message{Topic: fmt.Sprint("ivi/", i), Payload: make([]byte, 60<<10), Retain: true}
-		if err := b.Publish(m); err != nil {
+		if err := b.PublishWait(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 	}

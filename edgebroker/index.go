@@ -1,16 +1,15 @@
 package edgebroker
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/fascia-edge/fascia/edgebroker/record"
+)
 
 // subscription is one filter of one session.
 type subscription struct {
-	filter            string // as the client wrote it, $share/group/ included
-	id                uint32 // subscription identifier, 0 for none
-	qos               byte
-	noLocal           bool
-	retainAsPublished bool
-	retainHandling    byte
-	added             uint64 // generation of the index with it
+	record.Subscription
+	added uint64 // generation of the index with it
 }
 
 // delivery is one receiver of a message: a session, a shared group that will
@@ -47,7 +46,7 @@ func (x *index) addSession(s *session, shared, filter string, sub *subscription)
 	x.generation++
 	n := x.root.descend(filter)
 	if shared != "" {
-		added = n.join(s.b, sub.filter, shared, delivery{session: s, qos: sub.qos, retainAsPublished: sub.retainAsPublished, ids: sub.ids()})
+		added = n.join(s.b, sub.Filter, shared, delivery{session: s, qos: sub.QoS, retainAsPublished: sub.RetainAsPublished, ids: sub.ids()})
 	} else {
 		_, had := n.sessions[s]
 		added = !had
@@ -140,7 +139,7 @@ func (n *node) collect(origin string, out []delivery) []delivery {
 		return out
 	}
 	for s, sub := range n.sessions {
-		if !sub.noLocal || s.id != origin {
+		if !sub.NoLocal || s.id != origin {
 			out = s.merge(sub, out)
 		}
 	}
@@ -158,18 +157,18 @@ func (s *session) merge(sub *subscription, out []delivery) []delivery {
 	if len(s.subs) > 1 {
 		for i := range out {
 			if d := &out[i]; d.session == s {
-				d.qos = max(d.qos, sub.qos)
-				d.retainAsPublished = d.retainAsPublished || sub.retainAsPublished
-				if sub.id != 0 {
-					d.ids = append(d.ids, sub.id)
+				d.qos = max(d.qos, sub.QoS)
+				d.retainAsPublished = d.retainAsPublished || sub.RetainAsPublished
+				if sub.ID != 0 {
+					d.ids = append(d.ids, sub.ID)
 				}
 				return out
 			}
 		}
 	}
-	d := delivery{session: s, qos: sub.qos, retainAsPublished: sub.retainAsPublished}
-	if sub.id != 0 {
-		d.ids = []uint32{sub.id}
+	d := delivery{session: s, qos: sub.QoS, retainAsPublished: sub.RetainAsPublished}
+	if sub.ID != 0 {
+		d.ids = []uint32{sub.ID}
 	}
 	return append(out, d)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/topic"
 
 	"github.com/fascia-edge/fascia/edgebroker/wire"
@@ -43,7 +44,7 @@ func TestIndexAgreesWithMatch(t *testing.T) {
 			delete(s.subs, filter)
 			x.removeSession(s, "", filter)
 		} else {
-			sub := &subscription{filter: filter, qos: byte(random.IntN(3)), id: uint32(1 + step)}
+			sub := &subscription{Subscription: record.Subscription{Filter: filter, QoS: byte(random.IntN(3)), ID: uint32(1 + step)}}
 			s.subs[filter] = sub
 			x.addSession(s, "", filter, sub)
 		}
@@ -60,7 +61,7 @@ func TestIndexAgreesWithMatch(t *testing.T) {
 			matching := 0
 			for filter, sub := range s.subs {
 				if topic.Match(filter, name) {
-					qos = max(qos, sub.qos)
+					qos = max(qos, sub.QoS)
 					matching++
 				}
 			}
@@ -122,7 +123,7 @@ func TestOverlappingIdentifiersCostLittle(t *testing.T) {
 	x.init()
 	s := &session{id: "s", subs: make(map[string]*subscription)}
 	for i, f := range wildcards(1000) {
-		sub := &subscription{filter: f.Filter, id: uint32(i + 1)}
+		sub := &subscription{Subscription: record.Subscription{Filter: f.Filter, ID: uint32(i + 1)}}
 		x.addSession(s, "", f.Filter, sub)
 		s.subs[f.Filter] = sub
 	}

@@ -16,12 +16,13 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/auth/pki/pkitest"
 
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
 // everyListener has one listener of each kind.
-func everyListener(a *authority) string {
+func everyListener(a *pkitest.Authority) string {
 	return fmt.Sprintf(`
 broker:
   listeners:
@@ -38,21 +39,21 @@ auth:
   identities:
     - {san: cluster.vehicle, role: ecu, zone: front}
     - {uid: %[2]d, role: ecu}
-`, a.dir, os.Getuid())
+`, a.Dir, os.Getuid())
 }
 
 func TestEveryListenerCarriesMQTT(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	b := start(t, everyListener(a))
 	for _, c := range []struct {
 		listener, identity, role string
 		dial                     func(address string) (net.Conn, error)
 	}{
 		{"local", "anonymous", auth.Local, func(at string) (net.Conn, error) { return net.Dial("tcp", at) }},
-		{"tls", "anonymous", auth.Local, func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.stranger()) }},
-		{"mtls", "san:cluster.vehicle", "ecu", func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.client("cluster")) }},
+		{"tls", "anonymous", auth.Local, func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.Stranger()) }},
+		{"mtls", "san:cluster.vehicle", "ecu", func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.Client("cluster")) }},
 		{"ws", "anonymous", auth.Local, func(at string) (net.Conn, error) { return dialWebSocket("ws://"+at, nil) }},
-		{"wss", "anonymous", auth.Local, func(at string) (net.Conn, error) { return dialWebSocket("wss://"+at, a.stranger()) }},
+		{"wss", "anonymous", auth.Local, func(at string) (net.Conn, error) { return dialWebSocket("wss://"+at, a.Stranger()) }},
 		{"unix", "anonymous", auth.Local, func(at string) (net.Conn, error) { return net.Dial("unix", at) }},
 		{"peer", fmt.Sprint("uid:", os.Getuid()), "ecu", func(at string) (net.Conn, error) { return net.Dial("unix", at) }},
 	} {
@@ -107,8 +108,8 @@ func roundTrip(t *testing.T, b *Broker, socket net.Conn, id string) {
 	}
 }
 
-// stream is a WebSocket as a byte stream.
-type stream struct {
+// webSocket is a WebSocket as a byte stream.
+type webSocket struct {
 	net.Conn
 	ws *websocket.Conn
 	in io.Reader
@@ -121,19 +122,19 @@ func dialWebSocket(url string, cfg *tls.Config) (net.Conn, error) {
 		return nil, err
 	}
 	_ = response.Body.Close() // empty: the connection lives on in ws
-	return &stream{ws.NetConn(), ws, websocket.JoinMessages(ws, "")}, nil
+	return &webSocket{ws.NetConn(), ws, websocket.JoinMessages(ws, "")}, nil
 }
 
-func (s *stream) Read(p []byte) (int, error) { return s.in.Read(p) }
+func (s *webSocket) Read(p []byte) (int, error) { return s.in.Read(p) }
 
-func (s *stream) Write(p []byte) (int, error) {
+func (s *webSocket) Write(p []byte) (int, error) {
 	return len(p), s.ws.WriteMessage(websocket.BinaryMessage, p)
 }
 
 func TestCertificateWithoutIdentityIsRefused(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	b := start(t, everyListener(a))
-	socket, err := tls.Dial("tcp", address(t, b, "mtls"), a.client("stranger")) // of our authority, but no identity names it
+	socket, err := tls.Dial("tcp", address(t, b, "mtls"), a.Client("stranger")) // of our authority, but no identity names it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,9 +146,9 @@ func TestCertificateWithoutIdentityIsRefused(t *testing.T) {
 }
 
 func TestClientIDBelongsToTheIdentityThatUsesIt(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	b := start(t, everyListener(a))
-	socket, err := tls.Dial("tcp", address(t, b, "mtls"), a.client("cluster"))
+	socket, err := tls.Dial("tcp", address(t, b, "mtls"), a.Client("cluster"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +170,8 @@ func TestMosquittoClientsOnEveryListener(t *testing.T) {
 			t.Skipf("%s is missing: apt-get install mosquitto-clients", tool)
 		}
 	}
-	a := newAuthority(t)
-	a.client("cluster")
+	a := pkitest.New(t, t.TempDir())
+	a.Client("cluster")
 	b := start(t, everyListener(a))
 	tcp := func(listener string, more ...string) []string {
 		host, port, _ := net.SplitHostPort(address(t, b, listener))
@@ -178,8 +179,8 @@ func TestMosquittoClientsOnEveryListener(t *testing.T) {
 	}
 	for name, where := range map[string][]string{
 		"local": tcp("local"),
-		"tls":   tcp("tls", "--cafile", a.file("ca.pem")),
-		"mtls":  tcp("mtls", "--cafile", a.file("ca.pem"), "--cert", a.file("cluster.pem"), "--key", a.file("cluster.key")),
+		"tls":   tcp("tls", "--cafile", a.File("ca.pem")),
+		"mtls":  tcp("mtls", "--cafile", a.File("ca.pem"), "--cert", a.File("cluster.pem"), "--key", a.File("cluster.key")),
 		"unix":  {"--unix", address(t, b, "unix")},
 	} {
 		for _, version := range []string{"mqttv31", "mqttv311", "mqttv5"} {

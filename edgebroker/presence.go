@@ -3,93 +3,36 @@ package edgebroker
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gorilla/websocket"
+
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/presence"
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/store"
 )
-
-// PresenceKind is what a presence event tells of.
-type PresenceKind string
-
-// The kinds of presence events.
-const (
-	Connected    PresenceKind = "connected"
-	Disconnected PresenceKind = "disconnected"
-	Subscribed   PresenceKind = "subscribed"
-	Unsubscribed PresenceKind = "unsubscribed"
-)
-
-// presenceTopics are what the topics of a kind's events begin with; the client
-// id follows.
-var presenceTopics = map[PresenceKind]string{
-	Connected:    eventsPrefix + "presence/connected/",
-	Disconnected: eventsPrefix + "presence/disconnected/",
-	Subscribed:   eventsPrefix + "subscriptions/subscribed/",
-	Unsubscribed: eventsPrefix + "subscriptions/unsubscribed/",
-}
-
-// eventsPrefix begins the topics of what the broker tells of its clients, as in
-// AWS IoT ("Lifecycle events" in its developer guide).
-const eventsPrefix = "$aws/events/"
-
-// PresenceEvent tells that a client came, went, or changed its subscriptions.
-type PresenceEvent struct {
-	Kind    PresenceKind
-	At      time.Time // by the wall clock, which may be wrong: Version gives the order
-	Origin  Origin    // the client
-	Address string    // its IP address; "" for a Unix socket
-	Session string    // UUID of the connection
-	// Version is one number for all events of a connection. That of a later
-	// connection is higher, whichever client it is of, after a restart too.
-	Version uint64
-	Reason  DisconnectReason // of Disconnected
-	Topics  []string         // of Subscribed and Unsubscribed: the filters, as the client wrote them
-}
 
 // OnPresence calls fn with every presence event from now on, those of client ids
 // that no topic can hold among them. The events of one client come in order, those
 // of several may come at the same time. fn runs on the connection's goroutine, so
 // it must not block; it may publish. An event that is under way when cancel is
 // called may still come after it.
-func (b *Broker) OnPresence(fn func(PresenceEvent)) (cancel func()) {
-	l := &presenceListener{fn}
-	b.presence.change(func(list []*presenceListener) []*presenceListener { return append(list, l) })
-	return sync.OnceFunc(func() {
-		b.presence.change(func(list []*presenceListener) []*presenceListener {
-			return slices.DeleteFunc(list, func(other *presenceListener) bool { return other == l })
-		})
-	})
+func (b *Broker) OnPresence(fn func(presence.Event)) (cancel func()) {
+	return b.presence.listeners.Add(fn)
 }
 
-// presence is what the broker has for telling of its clients.
-type presence struct {
-	versions atomic.Uint64 // the last one that was given
-	mu       sync.Mutex    // held to change listeners
-	list     atomic.Pointer[[]*presenceListener]
-}
-
-type presenceListener struct{ fn func(PresenceEvent) }
-
-func (p *presence) listeners() []*presenceListener {
-	if list := p.list.Load(); list != nil {
-		return *list
-	}
-	return nil
-}
-
-func (p *presence) change(fn func([]*presenceListener) []*presenceListener) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	list := fn(slices.Clone(p.listeners()))
-	p.list.Store(&list)
+// attendances is what the broker has for telling of its clients.
+type attendances struct {
+	versions  atomic.Uint64 // the last one that was given
+	listeners presence.Listeners
 }
 
 // attendance is what the events of one connection have in common.
@@ -105,7 +48,7 @@ func (c *conn) arrive() {
 	_, _ = rand.Read(a.id[:])                               // never fails
 	a.id[6], a.id[8] = a.id[6]&0x0F|0x40, a.id[8]&0x3F|0x80 // a version 4 UUID (RFC 9562 §5.4)
 	a.version = c.b.presence.versions.Add(1)
-	c.announce(PresenceEvent{Kind: Connected})
+	c.announce(presence.Event{Kind: presence.Connected})
 }
 
 // announceSubscribed tells of the filters that were not refused.
@@ -113,11 +56,11 @@ func (c *conn) announceSubscribed(wanted []request) {
 	var filters []string
 	for i := range wanted {
 		if r := &wanted[i]; !r.reason.Failed() {
-			filters = append(filters, r.filter)
+			filters = append(filters, r.Filter)
 		}
 	}
 	if len(filters) > 0 {
-		c.announce(PresenceEvent{Kind: Subscribed, Topics: filters})
+		c.announce(presence.Event{Kind: presence.Subscribed, Topics: filters})
 	}
 }
 
@@ -130,16 +73,15 @@ func (c *conn) announceUnsubscribed(filters []string, reasons []wire.Reason) {
 		}
 	}
 	if len(had) > 0 {
-		c.announce(PresenceEvent{Kind: Unsubscribed, Topics: had})
+		c.announce(presence.Event{Kind: presence.Unsubscribed, Topics: had})
 	}
 }
 
 // announce tells of an event of this connection.
-func (c *conn) announce(e PresenceEvent) {
+func (c *conn) announce(e presence.Event) {
 	e.At, e.Origin, e.Version = time.Now(), *c.origin, c.attendance.version
-	listeners := c.b.presence.listeners()
 	name, heard, stores := c.b.heard(e.Kind, e.Origin.Client)
-	if len(listeners) == 0 && !heard && !c.attendance.told {
+	if !c.b.presence.listeners.Any() && !heard && !c.attendance.told {
 		return
 	}
 	id := &c.attendance.id
@@ -147,28 +89,45 @@ func (c *conn) announce(e PresenceEvent) {
 	if host, _, err := net.SplitHostPort(c.socket.Remote()); err == nil {
 		e.Address = host
 	}
-	for _, l := range listeners {
-		l.fn(e)
-	}
+	c.b.presence.listeners.Tell(e)
 	k := &commitment{b: c.b}
-	payload := e.payload()
+	payload := e.Payload()
 	switch {
-	case e.Kind == Connected && stores:
+	case e.Kind == presence.Connected && stores:
 		c.attendance.told = true
-		k.change().Put(presenceKeys+e.Origin.Client, payload)
-	case e.Kind == Disconnected && c.attendance.told:
-		k.change().Delete(presenceKeys + e.Origin.Client)
+		k.change().Put(record.PresenceKeys+e.Origin.Client, payload)
+	case e.Kind == presence.Disconnected && c.attendance.told:
+		k.change().Delete(record.PresenceKeys + e.Origin.Client)
 	}
 	c.b.sendPresence(name, payload, heard, k)
 }
 
+// disconnectReason is why c ended; err is what its reader ended with.
+func (c *conn) disconnectReason(err error) presence.Reason {
+	var bad *wire.Broken
+	switch {
+	case err == nil, errors.Is(err, errWithWill):
+		return presence.ClientInitiated
+	case errors.As(err, &bad):
+		return presence.ReasonOf(bad.Reason)
+	case c.ended.Load() != 0:
+		return presence.ReasonOf(wire.Reason(c.ended.Load() - 1))
+	case c.silent(err):
+		return presence.KeepAliveTimeout
+	case websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived):
+		return presence.ClientInitiated
+	case errors.Is(err, store.ErrClosed):
+		return presence.ServerError
+	}
+	return presence.ConnectionLost
+}
+
 // heard reports whether an event would reach anybody, and whether anybody would
 // have it from the store. name is "" if it can't have a topic.
-func (b *Broker) heard(kind PresenceKind, client string) (name string, heard, stores bool) {
-	if strings.ContainsAny(client, "+#/") {
+func (b *Broker) heard(kind presence.Kind, client string) (name string, heard, stores bool) {
+	if name = presence.Topic(kind, client); name == "" {
 		return "", false, false
 	}
-	name = presenceTopics[kind] + client
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	list := deliveries.Get().(*[]delivery)
@@ -199,30 +158,25 @@ func (b *Broker) sendPresence(name string, payload []byte, heard bool, k *commit
 		}
 		return
 	}
-	p := &publication{topic: name, payload: payload, qos: 1, origin: nobody}
+	p := &message.Publication{Topic: name, Payload: payload, QoS: 1, Origin: nobody}
 	if err := b.send(p, k); err != nil {
 		k.discard()
 		b.noise.warn(b.log, "presence event lost", "error", err)
 	}
 }
 
-// How the store knows of connections: their number of starts, which gives the
-// upper half of their versions, and by client the event that it came, if that
-// went into somebody's stored queue.
-const (
-	startsKey    = "starts"
-	presenceKeys = "presence/" // + client id
-	startShift   = 32          // 2^21 starts fit into the 53 bits of a JavaScript number
-)
+// startShift is how far the number of a start is above those of its connections:
+// 2^21 starts fit into the 53 bits of a JavaScript number.
+const startShift = 32
 
 // openPresence begins the versions of this process above those of the one before.
 // The number is synced, whatever the policy: a power cut must not bring it back.
 func (b *Broker) openPresence() {
-	in := fields{rest: b.store.Get(startsKey)}
-	starts := in.number() + 1
+	starts, _ := binary.Uvarint(b.store.Get(record.StartsKey))
+	starts++
 	b.presence.versions.Store(starts << startShift)
 	tx := b.store.Begin()
-	tx.Put(startsKey, binary.AppendUvarint(nil, starts))
+	tx.Put(record.StartsKey, binary.AppendUvarint(nil, starts))
 	tx.Commit(store.SyncAlways, nil)
 }
 
@@ -232,63 +186,19 @@ func (b *Broker) openPresence() {
 // server failed, since nothing is known of the client.
 func (b *Broker) mournClients() {
 	lost := make(map[string][]byte)
-	b.store.Range(presenceKeys, func(key string, value []byte) bool {
-		lost[key[len(presenceKeys):]] = slices.Clone(value)
+	b.store.Range(record.PresenceKeys, func(key string, value []byte) bool {
+		lost[key[len(record.PresenceKeys):]] = slices.Clone(value)
 		return true
 	})
 	for client, came := range lost {
 		k := &commitment{b: b}
-		k.change().Delete(presenceKeys + client)
-		name, heard, _ := b.heard(Disconnected, client)
-		var form presenceForm
-		if err := json.Unmarshal(came, &form); err != nil {
-			b.unreadable(presenceKeys+client, err)
+		k.change().Delete(record.PresenceKeys + client)
+		name, heard, _ := b.heard(presence.Disconnected, client)
+		payload, err := presence.Lost(came, time.Now())
+		if err != nil {
+			b.unreadable(record.PresenceKeys+client, err)
 			heard = false
 		}
-		form.Kind, form.Timestamp = Disconnected, time.Now().UnixMilli()
-		form.Reason, form.ClientInitiated = ServerError, new(bool)
-		b.sendPresence(name, form.encode(), heard, k)
+		b.sendPresence(name, payload, heard, k)
 	}
-}
-
-// presenceForm is an event as AWS writes it.
-type presenceForm struct {
-	Client          string           `json:"clientId"`
-	Timestamp       int64            `json:"timestamp"` // Unix time in ms
-	Kind            PresenceKind     `json:"eventType"`
-	ClientInitiated *bool            `json:"clientInitiatedDisconnect,omitempty"`
-	Reason          DisconnectReason `json:"disconnectReason,omitempty"`
-	Session         string           `json:"sessionIdentifier"`
-	Principal       string           `json:"principalIdentifier"`
-	Address         string           `json:"ipAddress,omitempty"`
-	Version         uint64           `json:"versionNumber,omitzero"`
-	Topics          []string         `json:"topics,omitempty"`
-}
-
-func (e *PresenceEvent) payload() []byte {
-	form := presenceForm{
-		Client:    e.Origin.Client,
-		Timestamp: e.At.UnixMilli(),
-		Kind:      e.Kind,
-		Session:   e.Session,
-		Principal: e.Origin.Identity,
-		Topics:    e.Topics,
-	}
-	switch e.Kind {
-	case Disconnected:
-		initiated := e.Reason == ClientInitiated
-		form.ClientInitiated, form.Reason = &initiated, e.Reason
-		fallthrough
-	case Connected:
-		form.Address, form.Version = e.Address, e.Version
-	}
-	return form.encode()
-}
-
-func (f *presenceForm) encode() []byte {
-	text, err := json.Marshal(f)
-	if err != nil {
-		panic(err) // strings, numbers and booleans always have a form
-	}
-	return text
 }

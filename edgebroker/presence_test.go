@@ -13,6 +13,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/presence"
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -107,24 +109,24 @@ broker:
 	for name, c := range map[string]struct {
 		version byte
 		end     func(t *testing.T, b *Broker, c *client)
-		want    DisconnectReason
+		want    presence.Reason
 	}{
-		"DISCONNECT": {5, func(_ *testing.T, _ *Broker, c *client) { c.send(byte(wire.Disconnect)<<4, 0) }, ClientInitiated},
+		"DISCONNECT": {5, func(_ *testing.T, _ *Broker, c *client) { c.send(byte(wire.Disconnect)<<4, 0) }, presence.ClientInitiated},
 		"DISCONNECT with the will": {5, func(_ *testing.T, _ *Broker, c *client) {
 			c.send(byte(wire.Disconnect)<<4, 1, byte(wire.DisconnectWithWill))
-		}, ClientInitiated},
-		"a packet that is wrong":     {5, func(_ *testing.T, _ *Broker, c *client) { c.send(byte(wire.Publish)<<4|6, 0) }, ClientError},
-		"a topic that is wrong":      {5, func(_ *testing.T, _ *Broker, c *client) { c.publish(0, 0, "a/#", "x") }, ClientError},
-		"a second CONNECT":           {4, func(_ *testing.T, _ *Broker, c *client) { c.send(byte(wire.Connect)<<4, 0) }, ClientError},
-		"the socket closes":          {5, func(_ *testing.T, _ *Broker, c *client) { c.socket.Close() }, ConnectionLost},
-		"the socket takes no bytes":  {5, ended(wire.Unspecified), ConnectionLost},
-		"another takes its place":    {5, func(t *testing.T, b *Broker, _ *client) { connect(t, b, 4, "phone") }, DuplicateClient},
-		"silence":                    {5, func(*testing.T, *Broker, *client) {}, KeepAliveTimeout},
-		"the gateway stops":          {5, ended(wire.ShuttingDown), ServerInitiated},
-		"an operator ends it":        {5, func(t *testing.T, b *Broker, _ *client) { mustKick(t, b, "phone") }, ServerInitiated},
-		"it authenticates no more":   {5, ended(wire.NotAuthorized), AuthError},
-		"it publishes too fast":      {5, func(_ *testing.T, _ *Broker, c *client) { c.flood() }, Throttled},
-		"what it sends has no place": {4, func(_ *testing.T, _ *Broker, c *client) { c.overfill() }, ServerError},
+		}, presence.ClientInitiated},
+		"a packet that is wrong":     {5, func(_ *testing.T, _ *Broker, c *client) { c.send(byte(wire.Publish)<<4|6, 0) }, presence.ClientError},
+		"a topic that is wrong":      {5, func(_ *testing.T, _ *Broker, c *client) { c.publish(0, 0, "a/#", "x") }, presence.ClientError},
+		"a second CONNECT":           {4, func(_ *testing.T, _ *Broker, c *client) { c.send(byte(wire.Connect)<<4, 0) }, presence.ClientError},
+		"the socket closes":          {5, func(_ *testing.T, _ *Broker, c *client) { c.socket.Close() }, presence.ConnectionLost},
+		"the socket takes no bytes":  {5, ended(wire.Unspecified), presence.ConnectionLost},
+		"another takes its place":    {5, func(t *testing.T, b *Broker, _ *client) { connect(t, b, 4, "phone") }, presence.DuplicateClient},
+		"silence":                    {5, func(*testing.T, *Broker, *client) {}, presence.KeepAliveTimeout},
+		"the gateway stops":          {5, ended(wire.ShuttingDown), presence.ServerInitiated},
+		"an operator ends it":        {5, func(t *testing.T, b *Broker, _ *client) { mustKick(t, b, "phone") }, presence.ServerInitiated},
+		"it authenticates no more":   {5, ended(wire.NotAuthorized), presence.AuthError},
+		"it publishes too fast":      {5, func(_ *testing.T, _ *Broker, c *client) { c.flood() }, presence.Throttled},
+		"what it sends has no place": {4, func(_ *testing.T, _ *Broker, c *client) { c.overfill() }, presence.ServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, config)
@@ -139,7 +141,7 @@ broker:
 			if got := event["disconnectReason"]; got != string(c.want) {
 				t.Errorf("got %v, want %s", got, c.want)
 			}
-			if got, want := event["clientInitiatedDisconnect"], c.want == ClientInitiated; got != want {
+			if got, want := event["clientInitiatedDisconnect"], c.want == presence.ClientInitiated; got != want {
 				t.Errorf("clientInitiatedDisconnect is %v, want %v", got, want)
 			}
 		})
@@ -192,7 +194,7 @@ broker:
 		t.Fatal(err)
 	}
 	event := w.expectEvent("$aws/events/presence/disconnected/page")
-	if event["disconnectReason"] != string(ClientInitiated) {
+	if event["disconnectReason"] != string(presence.ClientInitiated) {
 		t.Errorf("got %v", event["disconnectReason"])
 	}
 }
@@ -246,8 +248,8 @@ func TestNoEventForAClientIDThatIsNoTopicLevel(t *testing.T) {
 
 func TestRoomsHearPresenceInOrder(t *testing.T) {
 	b := start(t, loopback)
-	events := make(chan PresenceEvent, 10)
-	cancel := b.OnPresence(func(e PresenceEvent) { events <- e })
+	events := make(chan presence.Event, 10)
+	cancel := b.OnPresence(func(e presence.Event) { events <- e })
 	const id = "rear/left" // no topic has it, rooms hear of it
 	first := connect(t, b, 5, id)
 	first.subscribe("ivi/#", 0)
@@ -331,7 +333,7 @@ func TestRestartTellsWhoWasLost(t *testing.T) {
 	w.socket.Close()
 	before.ping()
 	eventually(t, "the record that lost is there, and gone is not", func() bool {
-		return b.store.Get(presenceKeys+"lost") != nil && b.store.Get(presenceKeys+"gone") == nil && b.Stats().Clients == 2
+		return b.store.Get(record.PresenceKeys+"lost") != nil && b.store.Get(record.PresenceKeys+"gone") == nil && b.Stats().Clients == 2
 	})
 
 	died := time.Now()
@@ -352,7 +354,7 @@ func TestRestartTellsWhoWasLost(t *testing.T) {
 			}
 		}
 	}
-	if went["disconnectReason"] != string(ServerError) || went["clientInitiatedDisconnect"] != false || went["ipAddress"] != "127.0.0.1" {
+	if went["disconnectReason"] != string(presence.ServerError) || went["clientInitiatedDisconnect"] != false || went["ipAddress"] != "127.0.0.1" {
 		t.Errorf("got %v", went)
 	}
 	connect(t, after, 4, "lost")
@@ -374,6 +376,6 @@ func TestRestartTellsWhoWasLost(t *testing.T) {
 		}
 	}
 	eventually(t, "the record of the lost connection gives way", func() bool {
-		return strings.Contains(string(after.store.Get(presenceKeys+"lost")), `"connected"`)
+		return strings.Contains(string(after.store.Get(record.PresenceKeys+"lost")), `"connected"`)
 	})
 }

@@ -9,7 +9,22 @@ import (
 	"sync/atomic"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/retained"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/topic"
+)
+
+// Errors of publishing. They are wrapped with the topic and what was expected.
+var (
+	ErrTopic        = errors.New("invalid topic")
+	ErrFilter       = errors.New("invalid topic filter")
+	ErrTooLarge     = errors.New("message too large")
+	ErrRetainedFull = retained.ErrFull
+	ErrEmptyValue   = errors.New("a last known value can't be empty")
+	ErrClosed       = errors.New("broker is closed")
+	ErrStore        = errors.New("can't be stored now")
+	ErrQueueFull    = errors.New("queue is full")
 )
 
 // maxMessage is what fits into an MQTT packet with a margin for its header.
@@ -26,9 +41,9 @@ func (b *Broker) Publish(msg Message) error {
 		return err
 	}
 	if isValue(msg.Topic) {
-		return b.publishValue(msg.publication(), nil)
+		return b.publishValue(msg.Publication(), nil)
 	}
-	return b.send(msg.publication(), &commitment{b: b})
+	return b.send(msg.Publication(), &commitment{b: b})
 }
 
 // PublishWait is Publish for sources that can wait: it holds the message back
@@ -63,7 +78,7 @@ func (b *Broker) PublishWait(ctx context.Context, msg Message) error {
 	if isValue(msg.Topic) {
 		publish = b.publishValue
 	}
-	if err := publish(msg.publication(), k); err != nil {
+	if err := publish(msg.Publication(), k); err != nil {
 		return err
 	}
 	if k.tx == nil {
@@ -80,7 +95,7 @@ func (b *Broker) checkMessage(m *Message) error {
 	for _, u := range m.UserProperties {
 		long = long || len(u.Name) > topic.MaxLength || len(u.Value) > topic.MaxLength
 	}
-	if long || m.size() > maxMessage {
+	if long || m.Size() > maxMessage {
 		return fmt.Errorf("publish to %q: %w: want at most %d bytes, and %d in a property", m.Topic, ErrTooLarge, maxMessage, topic.MaxLength)
 	}
 	m.QoS = min(m.QoS, 2)
@@ -88,16 +103,16 @@ func (b *Broker) checkMessage(m *Message) error {
 }
 
 // send routes a message of this process; k is as in offer.
-func (b *Broker) send(p *publication, k *commitment) error {
-	var later burst
-	r := b.newRoute(p.topic)
+func (b *Broker) send(p *message.Publication, k *commitment) error {
+	var later stream.Burst
+	r := b.newRoute(p.Topic)
 	b.routing.RLock()
-	b.refresh(r, p.origin.Client, allowed)
+	b.refresh(r, p.Origin.Client, allowed)
 	calls, err := b.offer(p, r, k, &later)
 	b.routing.RUnlock()
-	later.handOver()
+	later.HandOver()
 	for _, l := range calls {
-		l.call(p.message())
+		l.call(p.Message())
 	}
 	return err
 }
@@ -109,13 +124,13 @@ func allowed(string) auth.Decision { return auth.Decision{Allow: true} }
 // an error nobody has got p, and k is left to the caller. Those in this process
 // that are called come back, for after the lock: they may publish. The caller
 // holds Broker.routing for reading.
-func (b *Broker) offer(p *publication, r *route, k *commitment, later *burst) (calls []*local, err error) {
+func (b *Broker) offer(p *message.Publication, r *route, k *commitment, later *stream.Burst) (calls []*local, err error) {
 	if err := b.admit(p, r); err != nil {
 		return nil, err
 	}
-	if p.retain {
-		b.retained.mu.Lock()
-		defer b.retained.mu.Unlock()
+	if p.Retain {
+		b.retained.Lock()
+		defer b.retained.Unlock()
 		if err := b.retain(p, k); err != nil {
 			return nil, err
 		}
@@ -130,35 +145,35 @@ func (b *Broker) offer(p *publication, r *route, k *commitment, later *burst) (c
 
 // admit refuses, before anything is stored, what could not be promised: when the
 // store takes no messages, or a receiver that is to reject is full.
-func (b *Broker) admit(p *publication, r *route) error {
-	if p.qos == 0 && !p.retain {
+func (b *Broker) admit(p *message.Publication, r *route) error {
+	if p.QoS == 0 && !p.Retain {
 		return nil
 	}
 	refusal := b.store.Refuses()
-	if refusal == nil && p.origin.Client == "" && b.store.Busy() {
+	if refusal == nil && p.Origin.Client == "" && b.store.Busy() {
 		refusal = errBusy // clients are held back instead
 	}
 	rejects := b.cfg.Limits.WhenFull == whenFullReject
 	if refusal == nil && !rejects {
 		return nil
 	}
-	stores := p.retain && len(p.payload) > 0
+	stores := p.Retain && len(p.Payload) > 0
 	for i := range r.receivers {
 		switch d := &r.receivers[i]; {
 		case d.local != nil:
 			stores = stores || d.local.durable != nil
-		case d.session == nil || min(d.qos, p.qos) == 0:
+		case d.session == nil || min(d.qos, p.QoS) == 0:
 		default:
 			stores = stores || d.session.inStore()
-			if rejects && d.session.full(p.size()) {
+			if rejects && d.session.full(p.Size()) {
 				b.counters.rejected.Add(1)
-				return fmt.Errorf("topic %q: session of %q: %w", p.topic, d.session.id, ErrQueueFull)
+				return fmt.Errorf("topic %q: session of %q: %w", p.Topic, d.session.id, ErrQueueFull)
 			}
 		}
 	}
 	if refusal != nil && stores {
 		b.counters.rejected.Add(1)
-		return fmt.Errorf("topic %q: %w: %w", p.topic, ErrStore, refusal)
+		return fmt.Errorf("topic %q: %w: %w", p.Topic, ErrStore, refusal)
 	}
 	return nil
 }

@@ -1,6 +1,11 @@
 package edgebroker
 
-import "github.com/fascia-edge/fascia/store"
+import (
+	"github.com/fascia-edge/fascia/edgebroker/record"
+	"github.com/fascia-edge/fascia/store"
+
+	"github.com/fascia-edge/fascia/edgebroker/message"
+)
 
 const (
 	idSpan = 65535      // how many packet ids there are
@@ -24,31 +29,25 @@ type queue struct {
 
 	entries  ring[entry] // from position base on
 	base     uint64
-	next     uint64 // first that was not sent on this connection
-	tail     uint64 // first that has not come yet
-	repeats  uint64 // first that was surely never sent, on any connection
-	turns    []turn // how ids follow from positions, in order; none: as they are
-	inflight int    // sent and not done
-	held     int    // bytes of the messages in entries
-	given    int    // to the store, and not yet told of
-	loading  bool   // a goroutine reads from the store
+	next     uint64        // first that was not sent on this connection
+	tail     uint64        // first that has not come yet
+	repeats  uint64        // first that was surely never sent, on any connection
+	turns    []record.Turn // how ids follow from positions, in order; none: as they are
+	inflight int           // sent and not done
+	held     int           // bytes of the messages in entries
+	given    int           // to the store, and not yet told of
+	loading  bool          // a goroutine reads from the store
 }
 
 // entry is a message on its way to one client.
 type entry struct {
-	p        *publication // nil when it was sent: what is sent again is read again
-	ids      []uint32     // subscription identifiers
-	from     *loan        // how it came from a shared subscription, nil if it did not
+	p        *message.Publication // nil when it was sent: what is sent again is read again
+	ids      []uint32             // subscription identifiers
+	from     *loan                // how it came from a shared subscription, nil if it did not
 	qos      byte
 	retain   bool
 	released bool // QoS 2: PUBREC came, PUBREL is due
 	done     bool
-}
-
-// turn is a run of positions, up to the next turn's, whose ids are moved on.
-type turn struct {
-	from uint64
-	by   uint64
 }
 
 // turnOn moves the ids of what comes from now on. Under a policy that acknowledges
@@ -58,24 +57,24 @@ type turn struct {
 // its ids.
 func (q *queue) turnOn() {
 	by := uint64(idTurn)
-	for len(q.turns) > 1 && q.turns[1].from <= q.base {
+	for len(q.turns) > 1 && q.turns[1].From <= q.base {
 		q.turns = q.turns[1:]
 	}
 	if n := len(q.turns); n > 0 {
-		by = (q.turns[n-1].by + idTurn) % idSpan
+		by = (q.turns[n-1].By + idTurn) % idSpan
 	}
-	if n := len(q.turns); n > 0 && q.turns[n-1].from == q.tail {
-		q.turns[n-1].by = by
+	if n := len(q.turns); n > 0 && q.turns[n-1].From == q.tail {
+		q.turns[n-1].By = by
 		return
 	}
-	q.turns = append(q.turns, turn{q.tail, by})
+	q.turns = append(q.turns, record.Turn{From: q.tail, By: by})
 }
 
 // idOf is the packet id of a position.
 func (q *queue) idOf(pos uint64) uint16 {
 	for i := len(q.turns) - 1; i >= 0; i-- {
-		if pos >= q.turns[i].from {
-			return uint16((pos+q.turns[i].by)%idSpan) + 1
+		if pos >= q.turns[i].From {
+			return uint16((pos+q.turns[i].By)%idSpan) + 1
 		}
 	}
 	return uint16(pos%idSpan) + 1
@@ -86,14 +85,14 @@ func (q *queue) find(id uint16) (pos uint64, e *entry) {
 	if id == 0 {
 		return 0, nil
 	}
-	t := turn{}
+	t := record.Turn{}
 	for i := 0; ; i++ {
 		end := q.next
 		if i < len(q.turns) {
-			end = min(end, q.turns[i].from)
+			end = min(end, q.turns[i].From)
 		}
-		begin := max(q.base, t.from)
-		pos = begin + (uint64(id)-1+idSpan-(begin+t.by)%idSpan)%idSpan
+		begin := max(q.base, t.From)
+		pos = begin + (uint64(id)-1+idSpan-(begin+t.By)%idSpan)%idSpan
 		if pos < end {
 			if e = q.entries.at(int(pos - q.base)); !e.done {
 				return pos, e
@@ -112,7 +111,7 @@ func (q *queue) loaded() uint64 { return q.base + uint64(q.entries.len()) }
 // push puts an entry at the end of those in memory.
 func (q *queue) push(e entry) {
 	if e.p != nil {
-		q.held += e.p.size()
+		q.held += e.p.Size()
 	}
 	q.entries.push(e)
 }
@@ -120,7 +119,7 @@ func (q *queue) push(e entry) {
 // free forgets the message of an entry, which was sent or will not be.
 func (q *queue) free(e *entry) {
 	if e.p != nil {
-		q.held -= e.p.size()
+		q.held -= e.p.Size()
 		e.p, e.ids = nil, nil
 	}
 }

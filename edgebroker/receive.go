@@ -7,6 +7,9 @@ import (
 	"io"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -92,7 +95,7 @@ func (c *conn) passNow(r *route, m *wire.Message) {
 	}
 	p := c.borrow(r, m)
 	left := m.Expiry
-	c.forms.begin()
+	c.forms.Begin()
 	for i := range r.receivers {
 		d := &r.receivers[i]
 		d.session.deliverNow(p, false, d.ids, left, &c.forms, &c.later)
@@ -100,16 +103,16 @@ func (c *conn) passNow(r *route, m *wire.Message) {
 }
 
 // borrow makes the message a publication that is good until the next one.
-func (c *conn) borrow(r *route, m *wire.Message) *publication {
-	c.passing = publication{
-		topic:      r.topic,
-		properties: m.Properties,
-		payload:    m.Payload,
-		qos:        m.QoS,
-		retain:     m.Retain,
-		expires:    lives(m.Expiry),
-		origin:     c.origin,
-		borrowed:   true,
+func (c *conn) borrow(r *route, m *wire.Message) *message.Publication {
+	c.passing = message.Publication{
+		Topic:      r.topic,
+		Properties: m.Properties,
+		Payload:    m.Payload,
+		QoS:        m.QoS,
+		Retain:     m.Retain,
+		Expires:    message.EndOf(m.Expiry),
+		Origin:     c.origin,
+		Borrowed:   true,
 	}
 	return &c.passing
 }
@@ -131,7 +134,7 @@ func (c *conn) passOn(r *route, m *wire.Message) error {
 	k := c.acknowledgement(s, r, m)
 	if r.value {
 		c.leave()
-		if err := c.b.publishValue(c.borrow(r, m).keep(), k); err != nil {
+		if err := c.b.publishValue(c.borrow(r, m).Keep(), k); err != nil {
 			return c.failed(s, r, m, k, err)
 		}
 	} else {
@@ -143,7 +146,7 @@ func (c *conn) passOn(r *route, m *wire.Message) error {
 		if len(calls) > 0 {
 			c.leave()
 			for _, l := range calls {
-				l.call(p.message())
+				l.call(p.Message())
 			}
 		}
 	}
@@ -164,7 +167,7 @@ func (c *conn) acknowledgement(s *session, r *route, m *wire.Message) *commitmen
 	case 2:
 		k.c, k.kind, k.id = c, wire.Pubrec, m.ID
 		if s.stays {
-			k.change().Put(receivedKey(s.id, m.ID), binary.BigEndian.AppendUint64(nil, digest(r.topic, m.Payload)))
+			k.change().Put(record.ReceivedKey(s.id, m.ID), binary.BigEndian.AppendUint64(nil, digest(r.topic, m.Payload)))
 		}
 	}
 	return k
@@ -225,12 +228,12 @@ func (c *conn) ack(kind wire.Kind, id uint16, reason wire.Reason) {
 		return
 	}
 	c.answered(kind, reason)
-	c.later.add(c.out, c.out.ack(kind, id, reason, c.version))
+	c.later.Add(c.out, c.out.Ack(kind, id, reason, c.version))
 }
 
 // committed sends the acknowledgement of k. It is called by one goroutine, in
 // the order of the packets.
-func (c *conn) committed(k *commitment, later *burst) {
+func (c *conn) committed(k *commitment, later *stream.Burst) {
 	defer func() {
 		c.outstanding.Add(-1) // behind its answer, which the next may not overtake
 		c.relieve()
@@ -249,9 +252,9 @@ func (c *conn) committed(k *commitment, later *burst) {
 	}
 	c.answered(k.kind, reason)
 	if k.err != nil {
-		later.add(c.out, c.out.packet(c.refusedMessage(k.kind, k.id, reason, ErrStore.Error())))
+		later.Add(c.out, c.out.Packet(c.refusedMessage(k.kind, k.id, reason, ErrStore.Error())))
 	} else {
-		later.add(c.out, c.out.ack(k.kind, k.id, reason, c.version))
+		later.Add(c.out, c.out.Ack(k.kind, k.id, reason, c.version))
 	}
 }
 
@@ -327,6 +330,6 @@ func (c *conn) release(a wire.Acknowledgement) {
 		return
 	}
 	k := &commitment{b: c.b, c: c, kind: wire.Pubcomp, id: a.ID, reason: reason}
-	k.change().Delete(receivedKey(s.id, a.ID))
+	k.change().Delete(record.ReceivedKey(s.id, a.ID))
 	k.commit(c.b.sync)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/store"
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -15,17 +16,17 @@ import (
 // can't be read is reported and left out.
 func (b *Broker) restore() {
 	turned := b.store.Begin()
-	b.store.Range(sessionKeys, func(key string, value []byte) bool {
-		b.restoreSession(key[len(sessionKeys):], value, turned)
+	b.store.Range(record.SessionKeys, func(key string, value []byte) bool {
+		b.restoreSession(key[len(record.SessionKeys):], value, turned)
 		return true
 	})
 	turned.Commit(store.SyncAlways, nil) // before a message goes out
-	b.store.Range(filterKeys, func(key string, value []byte) bool {
+	b.store.Range(record.FilterKeys, func(key string, value []byte) bool {
 		b.restoreSubscription(key, value)
 		return true
 	})
-	b.store.Range(receivedKeys, func(key string, value []byte) bool {
-		client, id, ok := strings.Cut(key[len(receivedKeys):], "\x00")
+	b.store.Range(record.ReceivedKeys, func(key string, value []byte) bool {
+		client, id, ok := strings.Cut(key[len(record.ReceivedKeys):], "\x00")
 		if s := b.sessions.byID[client]; s != nil && ok && len(id) == 2 && len(value) == 8 {
 			if s.received == nil {
 				s.received = make(map[uint16]receipt)
@@ -34,9 +35,9 @@ func (b *Broker) restore() {
 		}
 		return true
 	})
-	b.store.Range(retainedKeys, func(key string, value []byte) bool {
-		if p, err := b.readStored(value); err == nil {
-			b.retained.restore(p)
+	b.store.Range(record.RetainedKeys, func(key string, value []byte) bool {
+		if p, err := record.ReadMessage(value, b.clock); err == nil {
+			b.retained.Restore(p)
 		} else {
 			b.unreadable(key, err)
 		}
@@ -51,66 +52,66 @@ func (b *Broker) unreadable(key string, err error) {
 }
 
 func (b *Broker) restoreSession(client string, value []byte, tx *store.Tx) {
-	r, err := b.readRecord(client, value)
+	r, err := record.ReadSession(client, value, b.clock)
 	if err != nil {
-		b.unreadable(sessionKeys+client, err)
+		b.unreadable(record.SessionKeys+client, err)
 		return
 	}
-	s := newSession(b, &r.identity)
-	s.routed = &r.identity
-	s.kept, s.stays, s.expiry, s.will = true, r.stays, r.expiry, r.will
+	s := newSession(b, &r.Identity)
+	s.routed = &r.Identity
+	s.kept, s.stays, s.expiry, s.will = true, r.Stays, r.Expiry, r.Will
 	s.absent, s.since = clock.Now(), time.Now()
 	s.willAt = s.absent
 	switch {
-	case r.connected && s.will != nil:
-		s.willAt += min(s.will.delay, s.expiry)
-	case !r.connected:
+	case r.Connected && s.will != nil:
+		s.willAt += min(s.will.Delay, s.expiry)
+	case !r.Connected:
 		// Of another boot without trusted time nothing is known: it counts from now.
-		if at, known := b.clock.Time(r.absent); known {
+		if at, known := b.clock.Time(r.Absent); known {
 			s.since = s.since.Add(-time.Duration(s.absent - at))
 			s.absent = at
 		}
-		if at, known := b.clock.Time(r.willAt); known {
+		if at, known := b.clock.Time(r.WillAt); known {
 			s.willAt = at
 		} else if s.will != nil {
-			s.willAt += s.will.delay
+			s.willAt += s.will.Delay
 		}
 	}
-	if q := b.store.Queue(sessionQueues + client); q != nil {
-		window := r.repeats // as far as the last connection had come
-		if r.connected {
+	if q := b.store.Queue(record.SessionQueues + client); q != nil {
+		window := r.Repeats // as far as the last connection had come
+		if r.Connected {
 			window = q.Head() + idRoom // as far as it can have come
 		}
 		s.queue.open(q, window)
-		s.queue.turns = r.turns
-		if !b.clock.ThisBoot(r.absent) {
+		s.queue.turns = r.Turns
+		if !b.clock.ThisBoot(r.Absent) {
 			s.queue.turnOn()
-			s.write(tx, r.connected)
+			s.write(tx, r.Connected)
 		}
 	} else if s.stays {
-		b.unreadable(sessionKeys+client, errStored)
+		b.unreadable(record.SessionKeys+client, record.ErrForm)
 		return
 	}
 	b.sessions.byID[client] = s
 }
 
 func (b *Broker) restoreSubscription(key string, value []byte) {
-	client, filter, _ := strings.Cut(key[len(filterKeys):], "\x00")
+	client, filter, _ := strings.Cut(key[len(record.FilterKeys):], "\x00")
 	s := b.sessions.byID[client]
 	if s == nil {
 		return
 	}
-	sub, err := readSubscription(filter, value)
+	sub, err := record.ReadSubscription(filter, value)
 	if err != nil {
 		b.unreadable(key, err)
 		return
 	}
-	group, name, ok := topic.Shared(sub.filter)
+	group, name, ok := topic.Shared(sub.Filter)
 	if !ok || !topic.ValidFilter(name) {
-		b.unreadable(key, errStored)
+		b.unreadable(key, record.ErrForm)
 		return
 	}
-	s.addSubscription(&request{subscription: sub, reason: 0}, group, name)
+	s.addSubscription(&request{subscription: &subscription{Subscription: sub}, reason: 0}, group, name)
 }
 
 // dropOrphans removes queues whose session or group is gone: those of clients
@@ -124,9 +125,9 @@ func (b *Broker) dropOrphans() {
 		}
 	}
 	b.store.Queues(func(name string, q *store.Queue) bool {
-		client, isSession := strings.CutPrefix(name, sessionQueues)
-		key, isShared := strings.CutPrefix(name, sharedQueues)
-		if strings.HasPrefix(name, spilledQueues) || isSession && b.sessions.byID[client] == nil || isShared && !shared[key] {
+		client, isSession := strings.CutPrefix(name, record.SessionQueues)
+		key, isShared := strings.CutPrefix(name, record.SharedQueues)
+		if strings.HasPrefix(name, record.SpilledQueues) || isSession && b.sessions.byID[client] == nil || isShared && !shared[key] {
 			tx.DropQueue(q)
 		}
 		return true

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"github.com/fascia-edge/fascia/edgebroker/names"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -133,7 +134,7 @@ func TestDelayedWillWaitsForTheClientToComeBack(t *testing.T) {
 }
 
 func TestManyExpiredMessagesMakeRoom(t *testing.T) {
-	const lasting, passing = 2 * searchStep, 5 * searchStep // those that last are looked at first
+	const lasting, passing = 2 * names.Step, 5 * names.Step // those that last are looked at first
 	b := start(t, loopback)
 	for i := range lasting + passing {
 		m := Message{Topic: fmt.Sprintf("ivi/%04d", i), Payload: []byte("x"), Retain: true}

@@ -1,11 +1,12 @@
 package edgebroker
 
 import (
-	"encoding/binary"
-	"errors"
 	"strings"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/store"
 )
 
@@ -60,7 +61,7 @@ type target struct {
 
 // settled tells the receiver that the message is committed, or with err that it
 // was refused.
-func (t *target) settled(p *publication, err error, later *burst) {
+func (t *target) settled(p *message.Publication, err error, later *stream.Burst) {
 	switch {
 	case t.group != nil:
 		t.group.committed(t.queue, err)
@@ -76,9 +77,9 @@ func (t *target) settled(p *publication, err error, later *burst) {
 // pass hands p to the receivers on r. Those that are to have it from the store
 // are noted in k, those in this process that are called after the lock come back.
 // The caller holds Broker.routing for reading.
-func (b *Broker) pass(p *publication, r *route, k *commitment, later *burst) (calls []*local) {
-	var f *forms
-	left, alive := p.left()
+func (b *Broker) pass(p *message.Publication, r *route, k *commitment, later *stream.Burst) (calls []*local) {
+	var f *message.Forms
+	left, alive := p.Left()
 	if !alive {
 		return nil
 	}
@@ -96,23 +97,23 @@ func (b *Broker) pass(p *publication, r *route, k *commitment, later *burst) (ca
 		if shared != nil {
 			var queue *store.Queue
 			if d, queue = b.share(p, shared, r.topic); queue != nil {
-				k.targets = append(k.targets, target{queue: queue, group: shared, entry: entry{qos: p.qos}})
+				k.targets = append(k.targets, target{queue: queue, group: shared, entry: entry{qos: p.QoS}})
 				continue
 			}
 			if d == nil {
 				continue
 			}
 		}
-		retain := p.retain && d.retainAsPublished
-		if min(d.qos, p.qos) == 0 {
+		retain := p.Retain && d.retainAsPublished
+		if min(d.qos, p.QoS) == 0 {
 			if f == nil {
-				f = formsPool.Get().(*forms)
-				f.begin()
+				f = formsPool.Get().(*message.Forms)
+				f.Begin()
 			}
 			d.session.deliverNow(p, retain, d.ids, left, f, later)
 			continue
 		}
-		e := entry{qos: min(d.qos, p.qos), retain: retain, ids: d.ids}
+		e := entry{qos: min(d.qos, p.QoS), retain: retain, ids: d.ids}
 		if shared != nil {
 			e.from = &loan{group: shared, moved: true}
 		}
@@ -127,35 +128,20 @@ func (b *Broker) pass(p *publication, r *route, k *commitment, later *burst) (ca
 }
 
 // share finds who of a group gets p: a member, or the group's queue.
-func (b *Broker) share(p *publication, g *group, name string) (*delivery, *store.Queue) {
-	if p.qos == 0 {
+func (b *Broker) share(p *message.Publication, g *group, name string) (*delivery, *store.Queue) {
+	if p.QoS == 0 {
 		return g.pick(name), nil
 	}
 	return g.take(name)
 }
 
-// A receiver's own of a stored message: a byte of flags and the subscription
-// identifiers.
-const (
-	metaQoS    = 3
-	metaRetain = 1 << 2
-	metaShared = 1 << 3 // the key of the group follows
-)
-
+// appendMeta puts what is the receiver's own of a stored message behind b.
 func (e *entry) appendMeta(b []byte) []byte {
-	flags := e.qos
-	if e.retain {
-		flags |= metaRetain
-	}
+	r := record.Receiver{QoS: e.qos, Retain: e.retain, IDs: e.ids}
 	if e.from != nil {
-		b = appendText(append(b, flags|metaShared), e.from.group.key)
-	} else {
-		b = append(b, flags)
+		r.Group = e.from.group.key
 	}
-	for _, id := range e.ids {
-		b = binary.AppendUvarint(b, uint64(id))
-	}
-	return b
+	return r.Append(b)
 }
 
 // readEntry is what the store has for a session.
@@ -163,27 +149,11 @@ func (b *Broker) readEntry(found store.Entry) (e entry, err error) {
 	if found.Err != nil {
 		return e, found.Err
 	}
-	meta := fields{rest: found.Meta}
-	flags := meta.byte()
-	if flags&metaShared != 0 {
-		meta.text()
+	r, err := record.ReadReceiver(found.Meta)
+	if err != nil {
+		return e, err
 	}
-	e = entry{qos: flags & metaQoS, retain: flags&metaRetain != 0, released: found.Marked}
-	for len(meta.rest) > 0 {
-		e.ids = append(e.ids, uint32(meta.number()))
-	}
-	if meta.short || e.qos == 0 || e.qos == 3 {
-		return e, errors.Join(errStored, errors.New("wrong meta"))
-	}
-	e.p, err = b.readStored(found.Message)
+	e = entry{qos: r.QoS, retain: r.Retain, ids: r.IDs, released: found.Marked}
+	e.p, err = record.ReadMessage(found.Message, b.clock)
 	return e, err
-}
-
-// sharedKey is the group that an entry came from, "" for none.
-func sharedKey(meta []byte) string {
-	in := fields{rest: meta}
-	if in.byte()&metaShared == 0 {
-		return ""
-	}
-	return string(in.text())
 }

@@ -33,7 +33,7 @@ func (b *Broker) Serve() {
 		b.expire(clock.Now()) // wills are due before their clients are back
 		b.listeners.Serve(b.serve)
 		b.workers.Go(b.keepHouse)
-		b.workers.Go(func() { b.gather.run(b.stop) })
+		b.workers.Go(func() { b.gather.Run(b.stop) })
 	})
 }
 
@@ -64,13 +64,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		b.listeners.Wait()
-		if b.store != nil {
-			_ = b.settle(b.store.Begin()) // which may yet have something done
-		}
+		b.awaitCompletions() // one may be about to start a worker, which Wait must not miss
 		b.workers.Wait()
-		if b.store != nil {
-			_ = b.settle(b.store.Begin()) // all that was committed is completed
-		}
+		b.awaitCompletions() // of what workers committed
 	}()
 	select {
 	case <-done:

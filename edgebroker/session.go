@@ -7,6 +7,7 @@ import (
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/message"
 )
 
 // session is what the broker keeps for a client id: subscriptions, messages
@@ -40,18 +41,11 @@ type session struct {
 	since    time.Time  // when it came or went
 	expiry   clock.Time // how long it is kept without a connection
 	absent   clock.Time // when the connection ended
-	will     *will
+	will     *message.Will
 	willAt   clock.Time // when the will is due while absent
 	queue    queue
 	trusted  *auth.Policy       // by which all that waits in memory was found allowed
 	received map[uint16]receipt // QoS 2 ids between PUBLISH and PUBREL
-}
-
-// will is the message that a client leaves behind.
-type will struct {
-	publication
-	delay  clock.Time
-	expiry uint32 // seconds that it lives from its sending on, 0 for no end
 }
 
 // receipt is a QoS 2 message that was taken and waits for its PUBREL. What a
@@ -187,7 +181,7 @@ func (s *session) info() ClientInfo {
 		ExpirySeconds: int64(s.expiresIn() / clock.Second),
 	}
 	if c != nil {
-		info.QueueBytes += c.out.waiting()
+		info.QueueBytes += c.out.Waiting()
 	}
 	return info
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/presence"
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -129,12 +132,12 @@ func (s *session) attach(c *conn, identity *auth.Identity, ack []byte) {
 	if s.queue.stored != nil {
 		s.queue.rewind()
 	}
-	c.later.add(c.out, c.out.packet(ack))
+	c.later.Add(c.out, c.out.Packet(ack))
 	c.session.Store(s) // after the CONNACK, since end sends a DISCONNECT from here on [MQTT-3.14.0-1]
 	s.link.Store(c)
 	s.pump(&c.later)
 	s.mu.Unlock()
-	c.later.flush()
+	c.later.Flush()
 	s.b.rerouted(s, identity)
 	c.arrive()
 }
@@ -161,11 +164,11 @@ func (s *session) detach(c *conn, err error) {
 	s.since, s.absent = time.Now(), clock.Now()
 	s.expiry = c.expiry
 	ends := s.expiry == 0 || s.purged
-	due := err != nil && s.will != nil && (ends || s.will.delay == 0)
+	due := err != nil && s.will != nil && (ends || s.will.Delay == 0)
 	if err == nil {
 		s.will = nil
 	} else if s.will != nil && !due {
-		s.willAt = s.absent + min(s.will.delay, s.expiry)
+		s.willAt = s.absent + min(s.will.Delay, s.expiry)
 	}
 	if s.stays && !ends {
 		s.queue.rewind()
@@ -178,7 +181,7 @@ func (s *session) detach(c *conn, err error) {
 	s.mu.Unlock()
 
 	b.room.free()
-	c.announce(PresenceEvent{Kind: Disconnected, Reason: c.disconnectReason(err)})
+	c.announce(presence.Event{Kind: presence.Disconnected, Reason: c.disconnectReason(err)})
 	switch {
 	case ends:
 		b.forget(s)
@@ -240,17 +243,17 @@ func (b *Broker) sendWill(s *session) {
 	if s.expiry > 0 {
 		s.write(k.change(), false)
 	} else if !s.stays {
-		k.change().Delete(sessionKeys + s.id)
+		k.change().Delete(record.SessionKeys + s.id)
 	}
 	s.mu.Unlock()
 
-	p := w.publication
-	p.expires = lives(w.expiry)
+	p := w.Publication
+	p.Expires = message.EndOf(w.Expiry)
 	err := error(nil)
-	if d := b.mayPublish(s.identity.Load(), p.topic); !d.Allow {
+	if d := b.mayPublish(s.identity.Load(), p.Topic); !d.Allow {
 		b.counters.publishesRefused.Add(1)
-		err = fmt.Errorf("topic %q: not allowed any more: %s", p.topic, d.Rule)
-	} else if isValue(p.topic) {
+		err = fmt.Errorf("topic %q: not allowed any more: %s", p.Topic, d.Rule)
+	} else if isValue(p.Topic) {
 		err = b.publishValue(&p, k)
 	} else {
 		err = b.send(&p, k)

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/store"
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -34,12 +37,12 @@ func (g *group) keep() {
 
 // makeQueue makes the queue, or finds it as it was before a restart. mu is held.
 func (g *group) makeQueue() {
-	if g.stored = g.b.store.Queue(sharedQueues + g.key); g.stored != nil {
+	if g.stored = g.b.store.Queue(record.SharedQueues + g.key); g.stored != nil {
 		g.next = g.stored.Head()
 		return
 	}
 	tx := g.b.store.Begin()
-	g.stored = tx.CreateQueue(sharedQueues + g.key)
+	g.stored = tx.CreateQueue(record.SharedQueues + g.key)
 	tx.Commit(g.b.sync, nil)
 }
 
@@ -151,11 +154,11 @@ func (g *group) wake() {
 // feed hands out messages until none waits or no member has room; the next that
 // has room wakes it again.
 func (g *group) feed() {
-	var later burst
+	var later stream.Burst
 	for g.more() {
 		for g.handOut(&later) {
 		}
-		later.flush()
+		later.Flush()
 	}
 }
 
@@ -168,19 +171,19 @@ func (g *group) more() bool {
 
 // handOut gives the message whose turn it is to a member with room. It reports
 // whether there may be another.
-func (g *group) handOut(later *burst) bool {
+func (g *group) handOut(later *stream.Burst) bool {
 	stored, pos, ok := g.first()
 	if !ok {
 		return false
 	}
-	var p *publication
+	var p *message.Publication
 	moved, there := false, false
 	_, err := stored.Read(pos, 1, func(e store.Entry) bool {
 		if there = e.Pos == pos; !there {
 			return false // it was dropped
 		}
 		if moved = e.Marked; e.Err == nil && !moved {
-			p, e.Err = g.b.readStored(e.Message)
+			p, e.Err = record.ReadMessage(e.Message, g.b.clock)
 		}
 		if e.Err != nil {
 			g.b.counters.droppedCorrupt.Add(1)
@@ -204,16 +207,16 @@ func (g *group) handOut(later *burst) bool {
 }
 
 // give hands p to a member with room, if there is one.
-func (g *group) give(p *publication, stored *store.Queue, pos uint64, later *burst) bool {
+func (g *group) give(p *message.Publication, stored *store.Queue, pos uint64, later *stream.Burst) bool {
 	g.b.routing.RLock()
 	defer g.b.routing.RUnlock()
-	to := g.pick(p.topic)
+	to := g.pick(p.Topic)
 	if to == nil || !to.session.idle() {
 		return false
 	}
-	e := entry{qos: min(to.qos, p.qos), retain: p.retain && to.retainAsPublished, ids: to.ids, from: &loan{group: g, pos: pos}}
+	e := entry{qos: min(to.qos, p.QoS), retain: p.Retain && to.retainAsPublished, ids: to.ids, from: &loan{group: g, pos: pos}}
 	if e.qos == 0 {
-		left, alive := p.left()
+		left, alive := p.Left()
 		if !alive {
 			g.b.counters.droppedExpired.Add(1)
 			g.finished(pos)
@@ -238,7 +241,7 @@ func (g *group) give(p *publication, stored *store.Queue, pos uint64, later *bur
 	}
 	k.change().Moves(stored, pos)
 	k.message(p)
-	k.commit(g.b.syncOf(p.topic))
+	k.commit(g.b.syncOf(p.Topic))
 	return true
 }
 
@@ -293,9 +296,9 @@ func (b *Broker) reshare(stored *store.Queue, repeats uint64, filters []string) 
 	}
 	for from, more := stored.Head(), true; more; {
 		next, err := stored.Read(from, loadEntries, func(found store.Entry) bool {
-			if key := sharedKey(found.Meta); key != "" && found.Err == nil {
-				if p, err := b.readStored(found.Message); err == nil && (p.qos < 2 || found.Pos >= repeats) {
-					b.shareAgain(key, p)
+			if r, err := record.ReadReceiver(found.Meta); err == nil && r.Group != "" && found.Err == nil {
+				if p, err := record.ReadMessage(found.Message, b.clock); err == nil && (p.QoS < 2 || found.Pos >= repeats) {
+					b.shareAgain(r.Group, p)
 				}
 			}
 			return true
@@ -306,7 +309,7 @@ func (b *Broker) reshare(stored *store.Queue, repeats uint64, filters []string) 
 }
 
 // shareAgain publishes p to one group alone, if it is still there.
-func (b *Broker) shareAgain(key string, p *publication) {
+func (b *Broker) shareAgain(key string, p *message.Publication) {
 	name, filter, _ := topic.Shared(key)
 	b.routing.RLock()
 	defer b.routing.RUnlock()
@@ -314,11 +317,11 @@ func (b *Broker) shareAgain(key string, p *publication) {
 	if g == nil {
 		return
 	}
-	var later burst
+	var later stream.Burst
 	k := &commitment{b: b}
-	b.pass(p, &route{topic: p.topic, receivers: []delivery{{group: g}}}, k, &later)
+	b.pass(p, &route{topic: p.Topic, receivers: []delivery{{group: g}}}, k, &later)
 	if k.message(p); k.tx != nil {
-		k.commit(b.syncOf(p.topic))
+		k.commit(b.syncOf(p.Topic))
 	}
-	later.handOver()
+	later.HandOver()
 }

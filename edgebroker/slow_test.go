@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -22,7 +23,7 @@ func TestSlowSubscriberLosesNothingAtQoS1And2(t *testing.T) {
 		for i := range messages {
 			publish(t, b, name, strconv.Itoa(i)+rest, qos)
 		}
-		if b.store.Queue(spilledQueues+client) == nil {
+		if b.store.Queue(record.SpilledQueues+client) == nil {
 			t.Fatalf("QoS %d: nothing was spilled", qos)
 		}
 		for i := 0; i < messages; {

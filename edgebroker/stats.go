@@ -134,7 +134,7 @@ func (b *Broker) Stats() Stats {
 	b.routing.RLock()
 	defer b.routing.RUnlock()
 	st.Subscriptions = b.index.count
-	st.Retained, st.RetainedBytes = b.retained.size()
+	st.Retained, st.RetainedBytes = b.retained.Size()
 	st.Values = b.values.len()
 	return st
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/retained"
 	"github.com/fascia-edge/fascia/topic"
 )
 
@@ -34,7 +36,7 @@ func (b *Broker) Subscribe(filter string, fn func(Message)) (cancel func(), err 
 	l.begun.Lock()
 	defer l.begun.Unlock()
 	var snapshot []Message
-	err = b.addLocal(l, func(p *publication) { snapshot = append(snapshot, p.message()) })
+	err = b.addLocal(l, func(p *message.Publication) { snapshot = append(snapshot, p.Message()) })
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +47,7 @@ func (b *Broker) Subscribe(filter string, fn func(Message)) (cancel func(), err 
 }
 
 // addLocal puts l into the index and gives what it has to know first.
-func (b *Broker) addLocal(l *local, give func(*publication)) error {
+func (b *Broker) addLocal(l *local, give func(*message.Publication)) error {
 	if !topic.ValidFilter(l.filter) || topic.Levels(l.filter) > b.cfg.Limits.TopicLevels {
 		return fmt.Errorf("subscribe to %.100q: %w: want at most %d levels, `+` and `#` filling one", l.filter, ErrFilter, b.cfg.Limits.TopicLevels)
 	}
@@ -53,9 +55,9 @@ func (b *Broker) addLocal(l *local, give func(*publication)) error {
 	b.index.addLocal(l)
 	added := b.index.generation
 	b.routing.Unlock()
-	b.giveStored(l.filter, added, func(int) bool { return true }, func(p *publication) {
-		stored := *p.keep()
-		stored.retain = true
+	b.giveStored(l.filter, added, func(int) bool { return true }, func(p *message.Publication) {
+		stored := *p.Keep()
+		stored.Retain = true
 		give(&stored)
 	})
 	return nil
@@ -72,15 +74,15 @@ func (b *Broker) removeLocal(l *local) {
 // all that is older. Each is one step with its publishers; before it comes wait,
 // with about its size in bytes, and after each step of the search wait with 0,
 // which says whether to go on.
-func (b *Broker) giveStored(filter string, added uint64, wait func(size int) bool, fn func(*publication)) {
-	var messages []retainedMessage
+func (b *Broker) giveStored(filter string, added uint64, wait func(size int) bool, fn func(*message.Publication)) {
+	var messages []retained.Kept
 	for from, more := "", true; more; {
-		messages, from, more = b.retained.matching(filter, from, messages[:0])
+		messages, from, more = b.retained.Matching(filter, from, messages[:0])
 		for _, m := range messages {
-			if !wait(m.size()) {
+			if !wait(m.Size()) {
 				return
 			}
-			b.retained.give(m.publication, added, fn)
+			b.retained.Give(m.Publication, added, fn)
 		}
 		more = more && wait(0)
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -49,14 +52,14 @@ func (c *conn) subscribe(pk *wire.Packet) error {
 			wanted[i].refuse(wire.QuotaExceeded, fmt.Sprintf("want at most %d filters", c.b.cfg.Limits.Subscriptions))
 			continue
 		}
-		wanted[i].subscription = &subscription{
-			filter:            strings.Clone(f.Filter),
-			id:                uint32(id),
-			qos:               f.Qos,
-			noLocal:           f.NoLocal,
-			retainAsPublished: f.RetainAsPublished,
-			retainHandling:    f.RetainHandling,
-		}
+		wanted[i].subscription = &subscription{Subscription: record.Subscription{
+			Filter:            strings.Clone(f.Filter),
+			ID:                uint32(id),
+			QoS:               f.Qos,
+			NoLocal:           f.NoLocal,
+			RetainAsPublished: f.RetainAsPublished,
+			RetainHandling:    f.RetainHandling,
+		}}
 		if err := c.maySubscribe(s, &wanted[i]); err != nil {
 			return err
 		}
@@ -81,7 +84,7 @@ func (s *session) keepSubscriptions(wanted []request) error {
 	tx := s.b.store.Begin()
 	for i := range wanted {
 		if r := &wanted[i]; !r.reason.Failed() {
-			tx.Put(filterKey(s.id, r.filter), r.append(nil))
+			tx.Put(record.FilterKey(s.id, r.Filter), r.Append(nil))
 		}
 	}
 	return s.b.settle(tx)
@@ -91,7 +94,7 @@ func (s *session) keepSubscriptions(wanted []request) error {
 func (r *request) refuse(reason wire.Reason, why string) {
 	r.reason = reason
 	if r.subscription != nil {
-		why = fmt.Sprintf("%.100q: %s", r.filter, why)
+		why = fmt.Sprintf("%.100q: %s", r.Filter, why)
 	}
 	r.why = why
 }
@@ -99,11 +102,11 @@ func (r *request) refuse(reason wire.Reason, why string) {
 // maySubscribe settles what SUBACK says: the granted QoS, or why not.
 func (c *conn) maySubscribe(s *session, r *request) error {
 	sub := r.subscription
-	group, filter, ok := topic.Shared(sub.filter)
+	group, filter, ok := topic.Shared(sub.Filter)
 	switch {
-	case sub.retainHandling > 2:
+	case sub.RetainHandling > 2:
 		return wire.Break(wire.ProtocolError, "SUBSCRIBE with retain handling 3")
-	case group != "" && sub.noLocal:
+	case group != "" && sub.NoLocal:
 		return wire.Break(wire.ProtocolError, "shared subscription with No Local") // [MQTT-3.8.3-4]
 	case !ok || !topic.ValidFilter(filter) || topic.Levels(filter) > c.b.cfg.Limits.TopicLevels:
 		r.refuse(wire.FilterInvalid, fmt.Sprintf("want a filter of at most %d levels", c.b.cfg.Limits.TopicLevels))
@@ -111,11 +114,11 @@ func (c *conn) maySubscribe(s *session, r *request) error {
 	}
 	if d := c.b.policy.Load().CanSubscribe(s.identity.Load(), filter); !d.Allow {
 		c.b.counters.subscriptionsRefused.Add(1)
-		c.b.noise.warn(c.b.log, "subscription refused", "client", s.id, "role", c.origin.Role, "filter", sub.filter, "rule", d.Rule)
+		c.b.noise.warn(c.b.log, "subscription refused", "client", s.id, "role", c.origin.Role, "filter", sub.Filter, "rule", d.Rule)
 		r.refuse(wire.NotAuthorized, d.Rule)
 		return nil
 	}
-	r.reason = wire.Reason(sub.qos)
+	r.reason = wire.Reason(sub.QoS)
 	return nil
 }
 
@@ -134,13 +137,13 @@ func (b *Broker) addSubscriptions(c *conn, s *session, id uint16, wanted []reque
 	}
 	b.routing.Lock()
 	s.addStep(rest)
-	c.later.add(c.out, c.out.packet(c.suback(id, wanted)))
+	c.later.Add(c.out, c.out.Packet(c.suback(id, wanted)))
 	s.sendStored(wanted, false, func(int) bool { return true }, &c.later)
 	b.routing.Unlock()
 	began := time.Now()
 	s.sendStored(wanted, true, func(size int) bool {
-		c.later.flush()
-		c.out.waitRoom(max(1, c.out.limit/2-size))
+		c.later.Flush()
+		c.out.WaitRoom(max(1, int(c.b.cfg.Limits.QueueBytes)/2-size))
 		if size == 0 {
 			began = c.rest(began)
 		}
@@ -175,25 +178,25 @@ func reasonsOf(wanted []request, version byte) []wire.Reason {
 
 // sendStored sends what is stored for those filters that have wildcards, or
 // for those that have none; wait is as in giveStored.
-func (s *session) sendStored(wanted []request, wildcards bool, wait func(size int) bool, later *burst) {
+func (s *session) sendStored(wanted []request, wildcards bool, wait func(size int) bool, later *stream.Burst) {
 	for i := range wanted {
 		r := &wanted[i]
-		if r.reason.Failed() || strings.HasPrefix(r.filter, "$share/") {
+		if r.reason.Failed() || strings.HasPrefix(r.Filter, "$share/") {
 			continue // shared subscriptions get none (MQTT 5.0 §4.8.2)
 		}
-		if strings.ContainsAny(r.filter, "+#") == wildcards && (r.retainHandling == 0 || r.retainHandling == 1 && r.fresh) {
-			s.b.giveStored(r.filter, r.added, wait, func(p *publication) { s.giveOne(p, r.subscription, later) })
+		if strings.ContainsAny(r.Filter, "+#") == wildcards && (r.RetainHandling == 0 || r.RetainHandling == 1 && r.fresh) {
+			s.b.giveStored(r.Filter, r.added, wait, func(p *message.Publication) { s.giveOne(p, r.subscription, later) })
 		}
 	}
 }
 
 // giveOne sends a message that was there before the subscription.
-func (s *session) giveOne(p *publication, sub *subscription, later *burst) {
-	left, alive := p.left()
-	if !alive || !s.mayReceive(p.topic) {
+func (s *session) giveOne(p *message.Publication, sub *subscription, later *stream.Burst) {
+	left, alive := p.Left()
+	if !alive || !s.mayReceive(p.Topic) {
 		return
 	}
-	e := entry{qos: min(sub.qos, p.qos), retain: true, ids: sub.ids()}
+	e := entry{qos: min(sub.QoS, p.QoS), retain: true, ids: sub.ids()}
 	if e.qos == 0 {
 		s.deliverNow(p, true, e.ids, left, nil, later)
 		return
@@ -201,15 +204,15 @@ func (s *session) giveOne(p *publication, sub *subscription, later *burst) {
 	if q := s.accept(p, e, later); q != nil {
 		k := &commitment{b: s.b, targets: []target{{queue: q, session: s, entry: e}}}
 		k.message(p)
-		k.commit(s.b.syncOf(p.topic))
+		k.commit(s.b.syncOf(p.Topic))
 	}
 }
 
 func (sub *subscription) ids() []uint32 {
-	if sub.id == 0 {
+	if sub.ID == 0 {
 		return nil
 	}
-	return []uint32{sub.id}
+	return []uint32{sub.ID}
 }
 
 func (s *session) addStep(step []request) {
@@ -218,7 +221,7 @@ func (s *session) addStep(step []request) {
 		if r.reason.Failed() {
 			continue
 		}
-		group, filter, _ := topic.Shared(r.filter)
+		group, filter, _ := topic.Shared(r.Filter)
 		s.addSubscription(r, group, filter)
 	}
 }
@@ -227,27 +230,27 @@ func (s *session) addStep(step []request) {
 // Broker.routing for writing.
 func (s *session) addSubscription(r *request, group, filter string) {
 	limit := s.b.cfg.Limits.Subscriptions
-	_, had := s.subs[r.filter]
+	_, had := s.subs[r.Filter]
 	if !had && (len(s.subs) >= limit || s.subsCost >= limit*averageCost) {
 		r.refuse(wire.QuotaExceeded, fmt.Sprintf("a session has at most %d subscriptions", limit))
-		s.forgetSubscription(r.filter)
+		s.forgetSubscription(r.Filter)
 		return
 	}
 	if !had {
-		s.subsCost += subscriptionCost(r.filter)
+		s.subsCost += subscriptionCost(r.Filter)
 	}
 	if s.subs == nil {
 		s.subs = make(map[string]*subscription)
 	}
 	r.fresh = s.b.index.addSession(s, group, filter, r.subscription)
-	s.subs[r.filter] = r.subscription
+	s.subs[r.Filter] = r.subscription
 }
 
 // forgetSubscription takes back what was stored before it was refused.
 func (s *session) forgetSubscription(filter string) {
 	if s.stays {
 		tx := s.b.store.Begin()
-		tx.Delete(filterKey(s.id, filter))
+		tx.Delete(record.FilterKey(s.id, filter))
 		tx.Commit(s.b.sync, nil)
 	}
 }
@@ -271,7 +274,7 @@ func (c *conn) unsubscribe(pk *wire.Packet) error {
 		return wire.Break(wire.QuotaExceeded, "UNSUBSCRIBE %s", ErrStore)
 	}
 	ack := wire.AppendReasons(nil, wire.Unsuback, pk.PacketID, reasons, "", c.version)
-	c.later.add(c.out, c.out.packet(ack))
+	c.later.Add(c.out, c.out.Packet(ack))
 	c.announceUnsubscribed(filters, reasons)
 	return nil
 }
@@ -284,7 +287,7 @@ func (s *session) keepUnsubscribed(filters []string) error {
 	}
 	tx := s.b.store.Begin()
 	for _, f := range filters {
-		tx.Delete(filterKey(s.id, f))
+		tx.Delete(record.FilterKey(s.id, f))
 	}
 	return s.b.settle(tx)
 }

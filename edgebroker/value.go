@@ -6,7 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/fascia-edge/fascia/edgebroker/message"
 	"github.com/fascia-edge/fascia/edgebroker/names"
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/topic"
 )
@@ -14,6 +16,9 @@ import (
 // valuePrefix begins the topics that are last known values whoever publishes
 // to them.
 const valuePrefix = "vss/"
+
+// isValue tells the topics that are last known values whoever publishes to them.
+func isValue(name string) bool { return strings.HasPrefix(name, valuePrefix) }
 
 // LastValue is the last known value of one topic. Setting it costs a copy of
 // the payload when nobody listens; a new subscriber gets the value at once
@@ -71,7 +76,7 @@ func (b *Broker) LastValue(name string) *LastValue {
 	if lv == nil {
 		name = strings.Clone(name)
 		lv = &LastValue{b: b, topic: name}
-		b.values.bytes.Add(int64(len(name) + publicationOverhead))
+		b.values.bytes.Add(int64(len(name) + message.Overhead))
 		b.values.topics.Put(name, lv)
 	}
 	return lv
@@ -96,9 +101,9 @@ func (lv *LastValue) set(payload []byte, contentType string, origin *Origin, k *
 	lv.keep(payload, contentType)
 	lv.generation = b.index.generation
 	lv.origin = origin
-	var later burst
+	var later stream.Burst
 	var calls []*local
-	var p *publication
+	var p *message.Publication
 	r := lv.receivers(origin)
 	if k == nil && len(r.receivers) > 0 {
 		k = &commitment{b: b}
@@ -109,13 +114,13 @@ func (lv *LastValue) set(payload []byte, contentType string, origin *Origin, k *
 	}
 	lv.commit(r, p, k)
 	if len(calls) > 0 {
-		p = p.keep() // before the next value
+		p = p.Keep() // before the next value
 	}
 	lv.mu.Unlock()
 	b.routing.RUnlock()
-	later.handOver()
+	later.HandOver()
 	for _, l := range calls {
-		l.call(p.message())
+		l.call(p.Message())
 	}
 	return nil
 }
@@ -135,7 +140,7 @@ func (lv *LastValue) keep(payload []byte, contentType string) {
 
 // commit stores the value for those that have it from the store. A value that
 // the store is too slow for is lost for them, and counted: a newer one comes.
-func (lv *LastValue) commit(r *route, p *publication, k *commitment) {
+func (lv *LastValue) commit(r *route, p *message.Publication, k *commitment) {
 	if k == nil || len(k.targets) == 0 && k.tx == nil {
 		return
 	}
@@ -177,14 +182,14 @@ func (lv *LastValue) receivers(origin *Origin) *route {
 
 // publishValue is how a message on the topic of a last known value is published.
 // k is as in offer.
-func (b *Broker) publishValue(p *publication, k *commitment) error {
-	m := p.message()
-	if p.origin.Client != "" {
+func (b *Broker) publishValue(p *message.Publication, k *commitment) error {
+	m := p.Message()
+	if p.Origin.Client != "" {
 		if err := b.takeValue(&m); err != nil {
 			return err
 		}
 	}
-	return b.LastValue(p.topic).set(p.payload, m.ContentType, p.origin, k)
+	return b.LastValue(p.Topic).set(p.Payload, m.ContentType, p.Origin, k)
 }
 
 // takeValue says whether a client's value may be set: while there is room, and
@@ -216,7 +221,7 @@ func (b *Broker) admitValue(m *Message) error {
 	case b.values.len() >= limits.RetainedMessages:
 		return fmt.Errorf("topic %q: %w: want at most %d last values", m.Topic, ErrRetainedFull, limits.RetainedMessages)
 	default:
-		more += len(m.Topic) + publicationOverhead
+		more += len(m.Topic) + message.Overhead
 	}
 	if more > 0 && b.values.bytes.Load()+int64(more) > int64(limits.RetainedBytes) {
 		return fmt.Errorf("topic %q: %w: want at most %d bytes of last values", m.Topic, ErrRetainedFull, limits.RetainedBytes)
@@ -232,8 +237,8 @@ func (lv *LastValue) room() int {
 }
 
 // publication is the value, borrowed from its buffer. mu is held.
-func (lv *LastValue) publication() *publication {
-	return &publication{topic: lv.topic, properties: lv.properties, payload: lv.payload, qos: 1, origin: lv.origin, borrowed: true}
+func (lv *LastValue) publication() *message.Publication {
+	return &message.Publication{Topic: lv.topic, Properties: lv.properties, Payload: lv.payload, QoS: 1, Origin: lv.origin, Borrowed: true}
 }
 
 // matching is a step of the search for the topics that a subscription to filter
@@ -247,12 +252,12 @@ func (v *values) matching(filter, from string, list []*LastValue) (found []*Last
 		}
 		return list, "", false
 	}
-	return v.topics.Match(filter, from, searchStep, list)
+	return v.topics.Match(filter, from, names.Step, list)
 }
 
 // give calls fn with the value if there is one that was set before that
 // generation of the index.
-func (lv *LastValue) give(before uint64, fn func(*publication)) {
+func (lv *LastValue) give(before uint64, fn func(*message.Publication)) {
 	lv.mu.Lock()
 	defer lv.mu.Unlock()
 	if len(lv.payload) > 0 && lv.generation < before {

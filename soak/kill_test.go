@@ -18,14 +18,14 @@ broker:
   durability: {sync: %s}
 `
 
-// Under both policies an acknowledged message is at least with the kernel, so
-// the death of the process must lose nothing.
+// Under every policy an acknowledged message is at least with the kernel, so the
+// death of the process must lose nothing.
 func TestKilledBrokerLosesNothing(t *testing.T) {
 	if *brokerFlag != "" {
 		soakProcess(t, &process{command: strings.Fields(*brokerFlag), address: *addressFlag})
 		return
 	}
-	for _, policy := range []string{"interval", "always"} {
+	for _, policy := range []string{"interval", "always", "never"} {
 		t.Run(policy, func(t *testing.T) {
 			address, err := freePort()
 			if err != nil {

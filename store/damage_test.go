@@ -273,3 +273,46 @@ func TestDamagedSnapshotIsReplacedByTheOneBefore(t *testing.T) {
 		})
 	}
 }
+
+// A list of references that can't be read any more is made again from the log.
+func TestDamagedSpillCostsNoMessage(t *testing.T) {
+	s := open(t, t.TempDir())
+	tx := s.Begin()
+	q := tx.CreateQueue("queue")
+	commit(t, tx, SyncInterval)
+	fill(t, s, q, 6*chunkSize)
+	var at uint64
+	q.mu.Lock()
+	at = q.chunks[keepChunks].at
+	q.mu.Unlock()
+	seg := s.log.of(at)
+	sc := seglog.NewScanner(seg)
+	rec, err := sc.Find(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(seg.Path(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{rec.Body[9] ^ 1}, rec.Off+seglog.HeadSize+9); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	sc.Close()
+	seg.Release()
+	n := 0
+	if _, err := q.Read(0, 6*chunkSize, func(e Entry) bool {
+		if e.Err != nil || e.Pos != uint64(n) || len(e.Message) != 100 {
+			t.Fatalf("entry %d, want %d: %v", e.Pos, n, e.Err)
+		}
+		n++
+		q.Done(e.Pos)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n != 6*chunkSize || q.Len() != 0 || q.Bytes() != 0 {
+		t.Errorf("read %d entries, %d left, %d bytes", n, q.Len(), q.Bytes())
+	}
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -82,4 +83,64 @@ func TestWhatWasCommittedIsThereAfterOpeningAgain(t *testing.T) {
 		}
 		s = open(t, path)
 	}
+}
+
+func TestCloseCommitsWhatIsPendingAndNothingLater(t *testing.T) {
+	path := t.TempDir()
+	s := open(t, path)
+	tx := s.Begin()
+	tx.Put("key", []byte("value"))
+	tx.Commit(SyncNever, nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+	tx = s.Begin()
+	tx.Put("key", []byte("later"))
+	if err := result(tx, SyncAlways); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	for range 3 {
+		s = open(t, path)
+		if string(s.Get("key")) != "value" {
+			t.Errorf("got %q", s.Get("key"))
+		}
+		written := s.Stats().Written
+		s.Close()
+		if s.Stats().Written != written {
+			t.Error("a store where nothing changed is written anew")
+		}
+	}
+}
+
+func TestRangeSeesAPrefixInOrder(t *testing.T) {
+	s := open(t, t.TempDir())
+	tx := s.Begin()
+	for i := range 2000 {
+		tx.Put(fmt.Sprintf("a/%04d", (i*7919)%2000), nil)
+		tx.Put(fmt.Sprintf("b/%04d", i), nil)
+	}
+	commit(t, tx, SyncInterval)
+	n := 0
+	s.Range("a/", func(key string, _ []byte) bool {
+		if want := fmt.Sprintf("a/%04d", n); key != want {
+			t.Fatalf("got %s, want %s", key, want)
+		}
+		n++
+		// It may change what it walks over.
+		tx := s.Begin()
+		tx.Delete(key)
+		tx.Commit(SyncNever, nil)
+		return true
+	})
+	commit(t, s.Begin(), SyncNever)
+	if n != 2000 {
+		t.Errorf("saw %d keys, want 2000", n)
+	}
+	s.Range("a/", func(key string, _ []byte) bool {
+		t.Errorf("%s is still there", key)
+		return false
+	})
 }

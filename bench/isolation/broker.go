@@ -3,60 +3,39 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
+
+	"github.com/fascia-edge/fascia/bench/brokers"
 )
 
-const (
-	startWithin = 20 * time.Second
-	stopWithin  = time.Minute
-)
-
-// kind is a kind of broker that can be started.
+// kind is a kind of broker that is disturbed.
 type kind struct {
-	name    string
-	command func(config string) []string
+	brokers.Broker
 	// config is its configuration: ports of loopback, a folder of its own that has
 	// cert.pem and key.pem in it.
 	config func(c scenario, port, tlsPort int, dir string) string
 }
 
 // findBrokers gives the kinds with those names.
-func findBrokers(fascia, names string) (kinds []kind, err error) {
+func findBrokers(ctx context.Context, fascia, names string) (kinds []kind, err error) {
 	for name := range strings.SplitSeq(names, ",") {
+		var k kind
 		switch name {
 		case "fascia":
-			binary, err := filepath.Abs(fascia)
-			if err == nil {
-				_, err = os.Stat(binary)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%w (make build makes it)", err)
-			}
-			kinds = append(kinds, kind{
-				name: name, config: fasciaConfig,
-				command: func(config string) []string { return []string{binary, "run", "-c", config} },
-			})
+			k.config = fasciaConfig
+			k.Broker, err = brokers.Fascia(ctx, fascia)
 		case "mosquitto":
-			binary, err := exec.LookPath("mosquitto")
-			if err != nil { // a user's PATH often lacks the folder of daemons
-				binary, err = exec.LookPath("/usr/sbin/mosquitto")
-			}
-			if err != nil {
-				return nil, fmt.Errorf("mosquitto is missing: apt-get install mosquitto")
-			}
-			kinds = append(kinds, kind{
-				name: name, config: mosquittoConfig,
-				command: func(config string) []string { return []string{binary, "-c", config} },
-			})
+			k.config = mosquittoConfig
+			k.Broker, err = brokers.Mosquitto(ctx)
 		default:
-			return nil, fmt.Errorf("-brokers %s: want some of fascia,mosquitto", name)
+			err = fmt.Errorf("-brokers %s: want some of fascia,mosquitto", name)
 		}
+		if err != nil {
+			return nil, err
+		}
+		kinds = append(kinds, k)
 	}
 	return kinds, nil
 }
@@ -80,11 +59,8 @@ func mosquittoConfig(_ scenario, port, tlsPort int, dir string) string {
 
 // process is a broker that runs.
 type process struct {
-	name         string
-	address, tls string // host and port
-	cmd          *exec.Cmd
-	said         string // file with what it wrote
-	ended        chan struct{}
+	*brokers.Process
+	tls string // host and port of its listener for TLS
 }
 
 // start starts a broker and waits until it listens.
@@ -95,96 +71,13 @@ func (k *kind) start(ctx context.Context, c scenario, dir string) (*process, err
 	if err := writeCertificate(dir); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := brokers.FreePorts(2)
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(dir, "broker.conf")
-	if err := os.WriteFile(config, []byte(k.config(c, ports[0], ports[1], dir)), 0o600); err != nil {
-		return nil, err
-	}
-	said, err := os.Create(filepath.Join(dir, "said"))
+	p, err := k.Start(ctx, dir, k.config(c, ports[0], ports[1], dir), ports[0])
 	if err != nil {
 		return nil, err
 	}
-	defer said.Close()
-	args := k.command(config)
-	p := &process{
-		name: k.name, said: said.Name(), ended: make(chan struct{}),
-		address: fmt.Sprintf("127.0.0.1:%d", ports[0]), tls: fmt.Sprintf("127.0.0.1:%d", ports[1]),
-		cmd: exec.Command(args[0], args[1:]...),
-	}
-	p.cmd.Stdout, p.cmd.Stderr = said, said
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in its ProcessState
-		close(p.ended)
-	}()
-	if err := p.listening(ctx); err != nil {
-		_ = p.stop() // that it did not start says more
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *process) listening(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
-	defer cancel()
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.address)
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-p.ended:
-			return fmt.Errorf("%s does not start: %s", p.name, p.words())
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not listen on %s: %w", p.name, p.address, ctx.Err())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-// words is what the broker said, in one line.
-func (p *process) words() string {
-	text, err := os.ReadFile(p.said)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.Join(strings.Fields(string(text)), " ")
-}
-
-// stop asks the broker to end and waits for it.
-func (p *process) stop() error {
-	select {
-	case <-p.ended: // before its time, by itself
-		return fmt.Errorf("%s ended (%s): %s", p.name, p.cmd.ProcessState, p.words())
-	default:
-	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
-	}
-	select {
-	case <-p.ended:
-		return nil
-	case <-time.After(stopWithin):
-		_ = p.cmd.Process.Kill() // it may have ended just now
-		<-p.ended
-		return fmt.Errorf("%s did not end within %s of SIGTERM", p.name, stopWithin)
-	}
-}
-
-// freePorts gives n different ports of loopback.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // after the last one was found: else it could be the same
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
+	return &process{p, fmt.Sprintf("127.0.0.1:%d", ports[1])}, nil
 }

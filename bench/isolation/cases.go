@@ -15,6 +15,9 @@ type scenario struct {
 	limits     string // of our broker, beyond the defaults
 }
 
+// String is the name that -cases has for it.
+func (c scenario) String() string { return c.name }
+
 // allCases are the rows of the table, in its order.
 func allCases(o options) []scenario {
 	connections := fmt.Sprintf("connections: %d, sessions: %d", 2*o.clients+100, 2*o.clients+100)

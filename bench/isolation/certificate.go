@@ -1,17 +1,11 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/fascia-edge/fascia/auth/pki"
 )
 
 const (
@@ -21,33 +15,16 @@ const (
 
 // writeCertificate makes a server's certificate for loopback.
 func writeCertificate(dir string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	const lifetime = 24 * time.Hour
+	ca, err := pki.NewCA("isolation", lifetime)
 	if err != nil {
 		return err
 	}
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	pair, err := ca.Issue(pki.Leaf{
+		Name: "localhost", Use: pki.Server, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Lifetime: lifetime,
+	})
 	if err != nil {
 		return err
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	for name, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: cert},
-		keyFile:  {Type: "PRIVATE KEY", Bytes: secret},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return pair.WritePEM(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 }

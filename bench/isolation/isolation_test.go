@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/fascia-edge/fascia/bench/brokers"
 	"github.com/fascia-edge/fascia/gateway"
 )
 
@@ -60,7 +61,7 @@ func TestRatioIsOfMedians(t *testing.T) {
 		disturbed: latencies{p50: []float64{300, 1, 400}, p99: []float64{5000, 4000, 1}},
 	}
 	var out bytes.Buffer
-	printRow(&out, scenario{text: "noise"}, kind{name: "some"}, m)
+	printRow(&out, scenario{text: "noise"}, kind{Broker: brokers.Broker{Name: "some"}}, m)
 	want := "| noise | some | 0.20 / 1.00 ms | 0.30 / 4.00 ms | 1.5 / 4.0 | — | — |\n"
 	if out.String() != want {
 		t.Errorf("got  %swant %s", &out, want)
@@ -69,10 +70,10 @@ func TestRatioIsOfMedians(t *testing.T) {
 
 func TestCasesArePickedByName(t *testing.T) {
 	all := allCases(options{})
-	if picked, err := pick(all, "storm,deaf"); err != nil || len(picked) != 2 || picked[0].name != "storm" {
+	if picked, err := brokers.Pick("-cases", "storm,deaf", all); err != nil || len(picked) != 2 || picked[0].name != "storm" {
 		t.Errorf("got %v, %v", picked, err)
 	}
-	if _, err := pick(all, "storm,calm"); err == nil || !strings.Contains(err.Error(), "-cases calm: want some of deaf,") {
+	if _, err := brokers.Pick("-cases", "storm,calm", all); err == nil || !strings.Contains(err.Error(), "-cases calm: want some of deaf,") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -102,7 +103,7 @@ func TestConfigurationsOfOursAreValid(t *testing.T) {
 }
 
 func TestDisturbanceThatFailsSaysWhy(t *testing.T) {
-	ports, err := freePorts(1)
+	ports, err := brokers.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,10 +19,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/fascia-edge/fascia/bench/brokers"
 )
 
 // options are the flags.
@@ -69,11 +69,11 @@ func compare(ctx context.Context, o options, w io.Writer) error {
 	if o.runs < 1 {
 		return fmt.Errorf("-runs %d: want 1 or more", o.runs)
 	}
-	cases, err := pick(allCases(o), o.cases)
+	cases, err := brokers.Pick("-cases", o.cases, allCases(o))
 	if err != nil {
 		return err
 	}
-	kinds, err := findBrokers(o.fascia, o.brokers)
+	kinds, err := findBrokers(ctx, o.fascia, o.brokers)
 	if err != nil {
 		return err
 	}
@@ -97,34 +97,14 @@ func compare(ctx context.Context, o options, w io.Writer) error {
 	return ctx.Err()
 }
 
-// pick is the cases with those names.
-func pick(cases []scenario, names string) ([]scenario, error) {
-	if names == "" {
-		return cases, nil
-	}
-	var picked []scenario
-	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(cases, func(c scenario) bool { return c.name == name })
-		if i < 0 {
-			known := make([]string, len(cases))
-			for i, c := range cases {
-				known[i] = c.name
-			}
-			return nil, fmt.Errorf("-cases %s: want some of %s", name, strings.Join(known, ","))
-		}
-		picked = append(picked, cases[i])
-	}
-	return picked, nil
-}
-
 // runCase measures all kinds of broker, in turn in every round.
 func runCase(ctx context.Context, c scenario, kinds []kind, o options, dir string) []measured {
 	out := make([]measured, len(kinds))
 	stages := make([]*stage, len(kinds))
 	for i, k := range kinds {
-		fmt.Fprintf(os.Stderr, "%s: start %s\n", c.name, k.name)
+		fmt.Fprintf(os.Stderr, "%s: start %s\n", c.name, k.Name)
 		var err error
-		if stages[i], err = setUp(ctx, c, k, o, filepath.Join(dir, c.name+"-"+k.name)); err != nil {
+		if stages[i], err = setUp(ctx, c, k, o, filepath.Join(dir, c.name+"-"+k.Name)); err != nil {
 			out[i].faults = append(out[i].faults, err.Error())
 		}
 	}
@@ -134,7 +114,7 @@ func runCase(ctx context.Context, c scenario, kinds []kind, o options, dir strin
 			if stages[i] == nil || ctx.Err() != nil {
 				continue
 			}
-			fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", c.name, run+1, o.runs, kinds[i].name)
+			fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", c.name, run+1, o.runs, kinds[i].Name)
 			if err := stages[i].round(ctx, &out[i]); err != nil && ctx.Err() == nil {
 				out[i].faults = append(out[i].faults, err.Error())
 			}

@@ -33,8 +33,8 @@ func setUp(ctx context.Context, c scenario, k kind, o options, dir string) (*sta
 			return nil, errors.Join(err, s.tearDown())
 		}
 		if c.fill && (name == "own" || c.disturb != "") {
-			fmt.Fprintf(os.Stderr, "%s: fill %s\n", c.name, k.name)
-			if err := fill(ctx, (*p).address, o.retained); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: fill %s\n", c.name, k.Name)
+			if err := fill(ctx, (*p).Address, o.retained); err != nil {
 				return nil, errors.Join(fmt.Errorf("retained messages: %w", err), s.tearDown())
 			}
 		}
@@ -46,7 +46,7 @@ func (s *stage) tearDown() error {
 	var errs []error
 	for _, p := range []*process{s.own, s.another} {
 		if p != nil {
-			errs = append(errs, p.stop())
+			errs = append(errs, p.Stop())
 		}
 	}
 	return errors.Join(errs...)
@@ -66,7 +66,7 @@ func (s *stage) round(ctx context.Context, m *measured) error {
 
 // during is calm while a broker is disturbed.
 func (s *stage) during(ctx context.Context, at *process, to *latencies, m *measured) error {
-	address := at.address
+	address := at.Address
 	if s.c.tls {
 		address = at.tls
 	}
@@ -87,7 +87,7 @@ func (s *stage) calm(ctx context.Context, p *process, to *latencies, m *measured
 	made := strings.ToLower(rand.Text()[:8])
 	r, err := load.RunTraffic(ctx, load.Options{
 		Dial: func(ctx context.Context) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", p.address)
+			return (&net.Dialer{}).DialContext(ctx, "tcp", p.Address)
 		},
 		Version: 4, ClientID: "calm-" + made, Prefix: "calm/" + made,
 	}, load.Traffic{

@@ -32,7 +32,7 @@ func printHead(w io.Writer, o options) {
 }
 
 func printRow(w io.Writer, c scenario, k kind, m measured) {
-	fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |\n", c.text, k.name,
+	fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |\n", c.text, k.Name,
 		m.alone, m.disturbed, ratio(m.disturbed, m.alone), m.elsewhere, ratio(m.disturbed, m.elsewhere))
 }
 
@@ -40,13 +40,13 @@ func printRow(w io.Writer, c scenario, k kind, m measured) {
 // much the disturbance came to.
 func (m *measured) notes(c scenario, k kind) (list []string) {
 	if m.did != "" {
-		list = append(list, fmt.Sprintf("%s, %s: %s", c.name, k.name, m.did))
+		list = append(list, fmt.Sprintf("%s, %s: %s", c.name, k.Name, m.did))
 	}
 	if m.lost > 0 {
-		list = append(list, fmt.Sprintf("%s, %s: the pairs lost %d messages", c.name, k.name, m.lost))
+		list = append(list, fmt.Sprintf("%s, %s: the pairs lost %d messages", c.name, k.Name, m.lost))
 	}
 	if n := len(m.faults); n > 0 {
-		list = append(list, fmt.Sprintf("%s, %s: %s (%d such)", c.name, k.name, m.faults[0], n))
+		list = append(list, fmt.Sprintf("%s, %s: %s (%d such)", c.name, k.Name, m.faults[0], n))
 	}
 	return list
 }

@@ -18,9 +18,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/fascia-edge/fascia/bench/brokers"
 )
 
 // options are the flags.
@@ -73,20 +74,20 @@ func compare(ctx context.Context, o options, w io.Writer) error {
 			return err
 		}
 	}
-	rows, err := pick(allRows(o, tool), o.rows)
+	rows, err := brokers.Pick("-rows", o.rows, allRows(o, tool))
 	if err != nil {
 		return err
 	}
-	brokers, err := findBrokers(ctx, o.fascia)
+	peers, err := findBrokers(ctx, o.fascia)
 	if err != nil {
 		return err
 	}
-	printHead(w, o, tool, brokers)
+	printHead(w, o, tool, peers)
 	var notes []string
 	for _, r := range rows {
-		measured := runRow(ctx, r, brokers, o.runs, dir)
-		r.print(w, brokers, measured)
-		notes = append(notes, r.notes(brokers, measured)...)
+		measured := runRow(ctx, r, peers, o.runs, dir)
+		r.print(w, peers, measured)
+		notes = append(notes, r.notes(peers, measured)...)
 		if ctx.Err() != nil {
 			break
 		}
@@ -100,26 +101,6 @@ func compare(ctx context.Context, o options, w io.Writer) error {
 	return ctx.Err()
 }
 
-// pick is the rows with those names.
-func pick(rows []row, names string) ([]row, error) {
-	if names == "" {
-		return rows, nil
-	}
-	var picked []row
-	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
-		if i < 0 {
-			known := make([]string, len(rows))
-			for i, r := range rows {
-				known[i] = r.name
-			}
-			return nil, fmt.Errorf("-rows %s: want some of %s", name, strings.Join(known, ","))
-		}
-		picked = append(picked, rows[i])
-	}
-	return picked, nil
-}
-
 // outcome is what one broker came to in the runs of a row.
 type outcome struct {
 	figures map[string][]float64 // by figure, a value a run
@@ -127,26 +108,26 @@ type outcome struct {
 }
 
 // runRow measures every broker runs times.
-func runRow(ctx context.Context, r row, brokers []broker, runs int, dir string) []outcome {
-	out := make([]outcome, len(brokers))
+func runRow(ctx context.Context, r row, peers []broker, runs int, dir string) []outcome {
+	out := make([]outcome, len(peers))
 	for i := range out {
 		out[i].figures = make(map[string][]float64)
 	}
 	for run := range runs {
-		running := make([]*process, len(brokers))
-		for i, b := range brokers {
-			fmt.Fprintf(os.Stderr, "%s %d/%d: start %s\n", r.name, run+1, runs, b.name)
+		running := make([]*brokers.Process, len(peers))
+		for i, b := range peers {
+			fmt.Fprintf(os.Stderr, "%s %d/%d: start %s\n", r.name, run+1, runs, b.Name)
 			var err error
-			if running[i], err = b.start(ctx, r.needs, filepath.Join(dir, fmt.Sprintf("%s-%s-%d", r.name, b.name, run))); err != nil {
+			if running[i], err = b.start(ctx, r.needs, filepath.Join(dir, fmt.Sprintf("%s-%s-%d", r.name, b.Name, run))); err != nil {
 				out[i].faults = append(out[i].faults, err.Error())
 			}
 		}
-		for n := range brokers {
-			i := (n + run) % len(brokers) // each goes first as often
+		for n := range peers {
+			i := (n + run) % len(peers) // each goes first as often
 			if running[i] == nil || ctx.Err() != nil {
 				continue
 			}
-			fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", r.name, run+1, runs, brokers[i].name)
+			fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", r.name, run+1, runs, peers[i].Name)
 			figures, err := r.measure(ctx, running[i])
 			for name, value := range figures {
 				out[i].figures[name] = append(out[i].figures[name], value)
@@ -159,7 +140,7 @@ func runRow(ctx context.Context, r row, brokers []broker, runs int, dir string) 
 			if p == nil {
 				continue
 			}
-			if err := p.stop(); err != nil && ctx.Err() == nil { // Ctrl-C ends them, too
+			if err := p.Stop(); err != nil && ctx.Err() == nil { // Ctrl-C ends them, too
 				out[i].faults = append(out[i].faults, err.Error())
 			}
 		}

@@ -13,28 +13,29 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fascia-edge/fascia/bench/brokers"
 	"github.com/fascia-edge/fascia/bench/load"
 )
 
 // at are the options of a load on a broker.
-func at(p *process) load.Options {
+func at(p *brokers.Process) load.Options {
 	made := strings.ToLower(rand.Text()[:8])
 	return load.Options{
 		Dial: func(ctx context.Context) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", p.address)
+			return (&net.Dialer{}).DialContext(ctx, "tcp", p.Address)
 		},
-		Version: 4, ClientID: "peers-" + made, Prefix: "bench/" + made, Process: p.cmd.Process.Pid,
+		Version: 4, ClientID: "peers-" + made, Prefix: "bench/" + made, Process: p.PID(),
 	}
 }
 
 // messages is a load of messages by mqttload, or by our own engine without it.
-func messages(tool string, t load.Traffic) func(context.Context, *process) (map[string]float64, error) {
+func messages(tool string, t load.Traffic) func(context.Context, *brokers.Process) (map[string]float64, error) {
 	if tool == "" {
 		return engine(t)
 	}
-	return func(ctx context.Context, p *process) (map[string]float64, error) {
+	return func(ctx context.Context, p *brokers.Process) (map[string]float64, error) {
 		args := []string{
-			"-json", "-a", p.address, "-pid", fmt.Sprint(p.cmd.Process.Pid), "-mode", string(t.Shape),
+			"-json", "-a", p.Address, "-pid", fmt.Sprint(p.PID()), "-mode", string(t.Shape),
 			"-pubs", fmt.Sprint(t.Publishers), "-subs", fmt.Sprint(t.Subscribers), "-qos", fmt.Sprint(t.QoS),
 			"-size", fmt.Sprint(t.Size), "-rate", fmt.Sprint(t.Rate), "-window", fmt.Sprint(t.Window),
 			"-credits", fmt.Sprint(t.Credits), "-d", t.Duration.String(), "-t", "bench/mqttload",
@@ -74,8 +75,8 @@ func buildTool(ctx context.Context, source, dir string) (string, error) {
 }
 
 // engine is a load of messages by the engine of fascia bench.
-func engine(t load.Traffic) func(context.Context, *process) (map[string]float64, error) {
-	return func(ctx context.Context, p *process) (map[string]float64, error) {
+func engine(t load.Traffic) func(context.Context, *brokers.Process) (map[string]float64, error) {
+	return func(ctx context.Context, p *brokers.Process) (map[string]float64, error) {
 		r, err := load.RunTraffic(ctx, at(p), t)
 		if err != nil {
 			return nil, err
@@ -106,8 +107,8 @@ func engine(t load.Traffic) func(context.Context, *process) (map[string]float64,
 // settle is how long idle connections are held before memory is read.
 const settle = 3 * time.Second
 
-func idle(connections int) func(context.Context, *process) (map[string]float64, error) {
-	return func(ctx context.Context, p *process) (map[string]float64, error) {
+func idle(connections int) func(context.Context, *brokers.Process) (map[string]float64, error) {
+	return func(ctx context.Context, p *brokers.Process) (map[string]float64, error) {
 		r, err := load.RunIdle(ctx, at(p), load.Idle{Connections: connections, Hold: settle})
 		if err != nil {
 			return nil, err

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,13 +11,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/fascia-edge/fascia/bench/brokers"
 	"github.com/fascia-edge/fascia/gateway"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTableSaysWhatWasReached(t *testing.T) {
-	brokers := []broker{{name: "mosquitto"}, {name: ours}}
+	peers := []broker{{Broker: brokers.Broker{Name: "mosquitto"}}, {Broker: brokers.Broker{Name: ours}}}
 	r := row{name: "some", figures: []figure{
 		{"rate", "messages", perSecond, 1, times(8, 15)},
 		{"cpu", "CPU", cpu, 1, within(.2, .08)},
@@ -36,7 +35,7 @@ func TestTableSaysWhatWasReached(t *testing.T) {
 		},
 	}
 	var out bytes.Buffer
-	r.print(&out, brokers, measured)
+	r.print(&out, peers, measured)
 	want := `| messages | 90/s | 1440/s | 16.00 | ≥ 8 × | ≥ 15 × | beyond |
 | CPU | 10.00 µs | 0.70 µs | 0.07 | ≤ 0.2 × | ≤ 0.08 × | beyond |
 | memory | 1.0 MB | 33.0 MB | 33.00 | ≤ 32 MB | ≤ 16 MB | no |
@@ -47,27 +46,27 @@ func TestTableSaysWhatWasReached(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &out, want)
 	}
-	if notes := r.notes(brokers, measured); len(notes) != 1 || notes[0] != "some, fascia: it broke (2 such)" {
+	if notes := r.notes(peers, measured); len(notes) != 1 || notes[0] != "some, fascia: it broke (2 such)" {
 		t.Errorf("notes %q", notes)
 	}
 }
 
 func TestRowsArePickedByName(t *testing.T) {
 	rows := allRows(options{}, "")
-	if picked, err := pick(rows, ""); err != nil || len(picked) != len(rows) {
+	if picked, err := brokers.Pick("-rows", "", rows); err != nil || len(picked) != len(rows) {
 		t.Errorf("all: %d rows, %v", len(picked), err)
 	}
-	if picked, err := pick(rows, "idle,qos0"); err != nil || len(picked) != 2 || picked[0].name != "idle" {
+	if picked, err := brokers.Pick("-rows", "idle,qos0", rows); err != nil || len(picked) != 2 || picked[0].name != "idle" {
 		t.Errorf("two: %v, %v", picked, err)
 	}
-	if _, err := pick(rows, "qos0,qos7"); err == nil || !strings.Contains(err.Error(), "-rows qos7: want some of qos0,fanout") {
+	if _, err := brokers.Pick("-rows", "qos0,qos7", rows); err == nil || !strings.Contains(err.Error(), "-rows qos7: want some of qos0,fanout") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // Real brokers, each loaded a little: the table has a figure of both.
 func TestRealBrokersAreCompared(t *testing.T) {
-	if _, err := find("mosquitto"); err != nil {
+	if _, err := brokers.Mosquitto(t.Context()); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("mosquitto is missing: apt-get install mosquitto")
 		}
@@ -99,23 +98,5 @@ func TestConfigurationsOfOursAreValid(t *testing.T) {
 		if _, _, err := gateway.Load(file); err != nil {
 			t.Errorf("needs %d: %v", n, err)
 		}
-	}
-}
-
-func TestBrokerThatDoesNotStartSaysWhy(t *testing.T) {
-	b := broker{
-		name:    "shell",
-		command: func(string) []string { return []string{"/bin/sh", "-c", "echo no such key; exit 3"} },
-		config:  func(needs, int, string) string { return "" },
-	}
-	_, err := b.start(t.Context(), nothing, filepath.Join(t.TempDir(), "shell"))
-	if err == nil || !strings.Contains(err.Error(), "shell does not start: no such key") {
-		t.Errorf("got %v", err)
-	}
-	b.command = func(string) []string { return []string{"/bin/sh", "-c", "exec sleep 60"} }
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := b.start(ctx, nothing, filepath.Join(t.TempDir(), "shell")); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
 	}
 }

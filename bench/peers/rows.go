@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/fascia-edge/fascia/bench/brokers"
 	"github.com/fascia-edge/fascia/bench/load"
 )
 
@@ -11,9 +12,12 @@ import (
 type row struct {
 	name    string
 	needs   needs
-	measure func(context.Context, *process) (map[string]float64, error)
+	measure func(context.Context, *brokers.Process) (map[string]float64, error)
 	figures []figure
 }
+
+// String is the name that -rows has for it.
+func (r row) String() string { return r.name }
 
 // figure is a line of the table.
 type figure struct {

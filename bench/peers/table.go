@@ -10,10 +10,10 @@ import (
 )
 
 // printHead says what was compared, where and how.
-func printHead(w io.Writer, o options, tool string, brokers []broker) {
-	names := make([]string, len(brokers))
-	for i, b := range brokers {
-		names[i] = strings.TrimSpace(b.name + " " + b.version)
+func printHead(w io.Writer, o options, tool string, peers []broker) {
+	names := make([]string, len(peers))
+	for i, b := range peers {
+		names[i] = strings.TrimSpace(b.Name + " " + b.Version)
 	}
 	first := "fascia bench"
 	if tool != "" {
@@ -22,18 +22,18 @@ func printHead(w io.Writer, o options, tool string, brokers []broker) {
 	fmt.Fprintf(w, "%s, %d CPUs, %s. Medians of %d runs of %s, in turn: %s.\nLoad of qos0, fanout, qos1 and latency: %s; of the other rows: fascia bench.\n\n",
 		processor(), runtime.NumCPU(), runtime.Version(), o.runs, o.duration, strings.Join(names, ", "), first)
 	fmt.Fprint(w, "| figure |")
-	for _, b := range brokers {
-		fmt.Fprintf(w, " %s |", b.name)
+	for _, b := range peers {
+		fmt.Fprintf(w, " %s |", b.Name)
 	}
 	fmt.Fprintln(w, " ratio | target | beyond | reached |")
-	fmt.Fprintln(w, "|"+strings.Repeat(" --- |", len(brokers)+5))
+	fmt.Fprintln(w, "|"+strings.Repeat(" --- |", len(peers)+5))
 }
 
-func (r *row) print(w io.Writer, brokers []broker, measured []outcome) {
-	own, peer := index(brokers, ours), index(brokers, "mosquitto")
+func (r *row) print(w io.Writer, peers []broker, measured []outcome) {
+	own, peer := index(peers, ours), index(peers, "mosquitto")
 	for _, f := range r.figures {
 		fmt.Fprintf(w, "| %s |", f.text)
-		for i := range brokers {
+		for i := range peers {
 			cell := "—"
 			if value, ok := measured[i].median(f.name); ok {
 				cell = fmt.Sprintf(f.format, value*f.scale)
@@ -95,17 +95,17 @@ func (g goal) reached(value float64, known bool) string {
 }
 
 // notes are the faults of a row, each once with how often it was seen.
-func (r *row) notes(brokers []broker, measured []outcome) (list []string) {
-	for i, b := range brokers {
+func (r *row) notes(peers []broker, measured []outcome) (list []string) {
+	for i, b := range peers {
 		if n := len(measured[i].faults); n > 0 {
-			list = append(list, fmt.Sprintf("%s, %s: %s (%d such)", r.name, b.name, measured[i].faults[0], n))
+			list = append(list, fmt.Sprintf("%s, %s: %s (%d such)", r.name, b.Name, measured[i].faults[0], n))
 		}
 	}
 	return list
 }
 
-func index(brokers []broker, name string) int {
-	return slices.IndexFunc(brokers, func(b broker) bool { return b.name == name })
+func index(peers []broker, name string) int {
+	return slices.IndexFunc(peers, func(b broker) bool { return b.Name == name })
 }
 
 func processor() string {

@@ -89,29 +89,15 @@ var scenarios = []scenario{
 }
 
 func newTraffic(s scenario) *cobra.Command {
-	var (
-		flags   benchFlags
-		traffic = s.traffic
-	)
-	c := &cobra.Command{
-		Use:     s.name,
-		Short:   s.short,
-		Example: s.example,
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := traffic.Validate(); err != nil {
-				return usageError{err}
-			}
-			return flags.run(c, func(ctx context.Context, o load.Options) (report, error) {
-				result, err := load.RunTraffic(ctx, o, traffic)
-				if result == nil {
-					return nil, err
-				}
-				return trafficReport{s.name, result}, err
-			})
-		},
-	}
-	flags.register(c)
+	traffic := s.traffic
+	c := &cobra.Command{Use: s.name, Short: s.short, Example: s.example}
+	runsLoad(c, traffic.Validate, func(ctx context.Context, o load.Options) (report, error) {
+		result, err := load.RunTraffic(ctx, o, traffic)
+		if result == nil {
+			return nil, err
+		}
+		return trafficReport{s.name, result}, err
+	})
 	fs := c.Flags()
 	fs.IntVar(&traffic.Publishers, "pubs", traffic.Publishers, "publishers")
 	fs.IntVar(&traffic.Subscribers, "subs", traffic.Subscribers, "subscribers")
@@ -136,29 +122,19 @@ func newTraffic(s scenario) *cobra.Command {
 }
 
 func newBenchIdle() *cobra.Command {
-	var (
-		flags benchFlags
-		idle  load.Idle
-	)
+	var idle load.Idle
 	c := &cobra.Command{
 		Use:     "idle",
 		Short:   "Connections that do nothing: memory of each",
 		Example: "  fascia bench idle --connections 1000 --find-pid",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := idle.Validate(); err != nil {
-				return usageError{err}
-			}
-			return flags.run(c, func(ctx context.Context, o load.Options) (report, error) {
-				result, err := load.RunIdle(ctx, o, idle)
-				if result == nil {
-					return nil, err
-				}
-				return idleReport{result}, err
-			})
-		},
 	}
-	flags.register(c)
+	runsLoad(c, idle.Validate, func(ctx context.Context, o load.Options) (report, error) {
+		result, err := load.RunIdle(ctx, o, idle)
+		if result == nil {
+			return nil, err
+		}
+		return idleReport{result}, err
+	})
 	fs := c.Flags()
 	fs.IntVar(&idle.Connections, "connections", 900, "how many")
 	fs.DurationVarP(&idle.Hold, "duration", "d", 5*time.Second, "how long they are held before memory is read")
@@ -166,7 +142,6 @@ func newBenchIdle() *cobra.Command {
 }
 
 func newBenchConnect() *cobra.Command {
-	var flags benchFlags
 	storm := load.Storm{Others: load.Traffic{
 		Shape: load.Pair, Publishers: 10, Subscribers: 10, Size: 64, Rate: 100, Window: 100, Drain: 3 * time.Second,
 	}}
@@ -174,22 +149,18 @@ func newBenchConnect() *cobra.Command {
 		Use:     "connect",
 		Short:   "Clients that connect all at once: rate, and what others feel of it",
 		Example: "  fascia bench connect --clients 1000",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			storm.Others.Subscribers = storm.Others.Publishers
-			if err := storm.Validate(); err != nil {
-				return usageError{err}
-			}
-			return flags.run(c, func(ctx context.Context, o load.Options) (report, error) {
-				result, err := load.RunStorm(ctx, o, storm)
-				if result == nil || result.Before == nil {
-					return nil, err
-				}
-				return stormReport{result}, err
-			})
-		},
 	}
-	flags.register(c)
+	valid := func() error {
+		storm.Others.Subscribers = storm.Others.Publishers
+		return storm.Validate()
+	}
+	runsLoad(c, valid, func(ctx context.Context, o load.Options) (report, error) {
+		result, err := load.RunStorm(ctx, o, storm)
+		if result == nil || result.Before == nil {
+			return nil, err
+		}
+		return stormReport{result}, err
+	})
 	fs := c.Flags()
 	fs.IntVar(&storm.Clients, "clients", 100, "how many connect side by side, each again and again")
 	fs.IntVar(&storm.Others.Publishers, "others", storm.Others.Publishers, "pairs that exchange messages meanwhile")
@@ -206,6 +177,20 @@ type report interface {
 	table(w io.Writer)
 	// broken says which promises of MQTT were not kept.
 	broken() []string
+}
+
+// runsLoad lets a command run a load once its flags are valid, and gives it those
+// that every load has.
+func runsLoad(c *cobra.Command, valid func() error, do func(context.Context, load.Options) (report, error)) {
+	var flags benchFlags
+	flags.register(c)
+	c.Args = cobra.NoArgs
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := valid(); err != nil {
+			return usageError{err}
+		}
+		return flags.run(c, do)
+	}
 }
 
 // run runs a load and prints its report: the error is that of the run, or the

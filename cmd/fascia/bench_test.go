@@ -67,8 +67,8 @@ func TestBenchRunsEveryScenario(t *testing.T) {
 
 func TestBenchGoesOverEveryTransport(t *testing.T) {
 	p := guarded(t, os.Getuid())
-	trust := []string{"--cafile", filepath.Join(p.dir, "ca.crt")}
-	own := append(trust[:2:2], "--cert", filepath.Join(p.dir, "navigation.crt"), "--key", filepath.Join(p.dir, "navigation.key"))
+	trust := []string{"--cafile", filepath.Join(p.dir, "ca.pem")}
+	own := append(trust[:2:2], "--cert", filepath.Join(p.dir, "navigation.pem"), "--key", filepath.Join(p.dir, "navigation.key"))
 	for _, c := range []struct {
 		url, prefix string
 		flags       []string

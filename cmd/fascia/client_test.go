@@ -18,7 +18,7 @@ import (
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
 
-	"github.com/fascia-edge/fascia/auth/pki"
+	"github.com/fascia-edge/fascia/auth/pki/pkitest"
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/gateway"
 )
@@ -29,10 +29,10 @@ data_dir: data
 broker:
   listeners:
     - {name: local, address: "127.0.0.1:0", auth: [anonymous]}
-    - {name: tls, address: "127.0.0.1:0", auth: [anonymous], tls: {cert: server.crt, key: server.key}}
-    - {name: mutual, address: "127.0.0.1:0", tls: {cert: server.crt, key: server.key, client_ca: ca.crt}}
+    - {name: tls, address: "127.0.0.1:0", auth: [anonymous], tls: {cert: server.pem, key: server.key}}
+    - {name: mutual, address: "127.0.0.1:0", tls: {cert: server.pem, key: server.key, client_ca: ca.pem}}
     - {name: web, protocol: websocket, address: "127.0.0.1:0"}
-    - {name: web-mutual, protocol: websocket, address: "127.0.0.1:0", tls: {cert: server.crt, key: server.key, client_ca: ca.crt}}
+    - {name: web-mutual, protocol: websocket, address: "127.0.0.1:0", tls: {cert: server.pem, key: server.key, client_ca: ca.pem}}
     - {name: peers, protocol: unix, socket: peers.sock, auth: [peercred]}
 auth:
   roles:
@@ -44,43 +44,16 @@ auth:
 `
 
 // guarded starts a gateway with guardedConfig and certificates: of the
-// navigation, of a client that no identity names, and of another authority.
+// navigation, of a client that no identity names, and in the folder "other" of
+// another authority, for the navigation too.
 func guarded(t *testing.T, uid int) *process {
 	t.Helper()
 	dir := configured(t, map[string]string{"fascia.yaml": strings.ReplaceAll(guardedConfig, "UID", fmt.Sprint(uid))})
-	ca, other := authority(t, dir, "ca"), authority(t, dir, "other-ca")
-	for _, leaf := range []struct {
-		ca   *pki.CA
-		file string
-		pki.Leaf
-	}{
-		{ca, "server", pki.Leaf{Use: pki.Server, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}}},
-		{ca, "navigation", pki.Leaf{Use: pki.Client, DNSNames: []string{"navigation.vehicle"}}},
-		{ca, "stranger", pki.Leaf{Use: pki.Client, DNSNames: []string{"stranger.vehicle"}}},
-		{other, "forged", pki.Leaf{Use: pki.Client, DNSNames: []string{"navigation.vehicle"}}},
-	} {
-		leaf.Name, leaf.Lifetime = leaf.file, time.Hour
-		pair, err := leaf.ca.Issue(leaf.Leaf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := pair.WritePEM(filepath.Join(dir, leaf.file+".crt"), filepath.Join(dir, leaf.file+".key")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	ca, other := pkitest.New(t, dir), pkitest.New(t, filepath.Join(dir, "other"))
+	ca.Client("navigation")
+	ca.Client("stranger")
+	other.Client("navigation")
 	return start(t, dir)
-}
-
-func authority(t *testing.T, dir, name string) *pki.CA {
-	t.Helper()
-	ca, err := pki.NewCA(name, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ca.WriteCertificate(filepath.Join(dir, name+".crt")); err != nil {
-		t.Fatal(err)
-	}
-	return ca
 }
 
 // Every kind of listener lets in who is named, in the role that is named, and
@@ -88,9 +61,9 @@ func authority(t *testing.T, dir, name string) *pki.CA {
 func TestListenersLetInWhoIsNamed(t *testing.T) {
 	p := guarded(t, os.Getuid())
 	file := func(name string) string { return filepath.Join(p.dir, name) }
-	trust := []string{"--cafile", file("ca.crt")}
+	trust := []string{"--cafile", file("ca.pem")}
 	as := func(name string) []string {
-		return append(trust[:len(trust):len(trust)], "--cert", file(name+".crt"), "--key", file(name+".key"))
+		return append(trust[:len(trust):len(trust)], "--cert", file(name+".pem"), "--key", file(name+".key"))
 	}
 	at := func(scheme, listener string) string { return scheme + "://" + p.address(listener) }
 	for name, c := range map[string]struct {
@@ -101,12 +74,12 @@ func TestListenersLetInWhoIsNamed(t *testing.T) {
 	}{
 		"TLS":                                {at("mqtts", "tls"), trust, "ivi/tls", ""},
 		"TLS, authority not known":           {at("mqtts", "tls"), nil, "ivi/tls", "certificate signed by unknown authority"},
-		"TLS, of another authority":          {at("mqtts", "tls"), []string{"--cafile", file("other-ca.crt")}, "ivi/tls", "certificate signed by unknown authority"},
+		"TLS, of another authority":          {at("mqtts", "tls"), []string{"--cafile", file("other/ca.pem")}, "ivi/tls", "certificate signed by unknown authority"},
 		"plain text at TLS":                  {at("mqtt", "tls"), nil, "ivi/tls", at("mqtt", "tls")},
 		"mutual TLS":                         {at("mqtts", "mutual"), as("navigation"), "ivi/navigation/a", ""},
 		"mutual TLS, outside its role":       {at("mqtts", "mutual"), as("navigation"), "service/a", "reason 0x87 (Not authorized): no publish grant"},
 		"mutual TLS, nobody's certificate":   {at("mqtts", "mutual"), as("stranger"), "ivi/navigation/a", "the broker refused the connection: reason 0x87"},
-		"mutual TLS, of another authority":   {at("mqtts", "mutual"), as("forged"), "ivi/navigation/a", "certificate"},
+		"mutual TLS, of another authority":   {at("mqtts", "mutual"), as("other/navigation"), "ivi/navigation/a", "certificate"},
 		"mutual TLS, no certificate":         {at("mqtts", "mutual"), trust, "ivi/navigation/a", "certificate required"},
 		"WebSocket":                          {at("ws", "web"), nil, "ivi/web", ""},
 		"WebSocket, with its path":           {at("ws", "web") + "/mqtt", nil, "ivi/web", ""},
@@ -117,8 +90,8 @@ func TestListenersLetInWhoIsNamed(t *testing.T) {
 		"Unix socket":                        {"unix://" + file("peers.sock"), nil, "service/c", ""},
 		"Unix socket, outside its role":      {"unix://" + file("peers.sock"), nil, "ivi/navigation/c", "reason 0x87"},
 		"Unix socket that is not there":      {"unix://" + file("none.sock"), nil, "service/c", "no such file"},
-		"certificate without its key":        {at("mqtts", "mutual"), append(trust[:2:2], "--cert", file("navigation.crt"), "--key", file("stranger.key")), "ivi/navigation/a", "private key does not match"},
-		"authority's file that is not there": {at("mqtts", "tls"), []string{"--cafile", file("none.crt")}, "ivi/tls", "none.crt: no such file"},
+		"certificate without its key":        {at("mqtts", "mutual"), append(trust[:2:2], "--cert", file("navigation.pem"), "--key", file("stranger.key")), "ivi/navigation/a", "private key does not match"},
+		"authority's file that is not there": {at("mqtts", "tls"), []string{"--cafile", file("none.pem")}, "ivi/tls", "none.pem: no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"--url", c.url}, c.flags...)
@@ -351,8 +324,8 @@ func TestReplayGoesAtTheSpeedAskedForAndTellsFaults(t *testing.T) {
 // A server of TLS 1.3 refuses a client after the client's handshake, and may be
 // gone when the client first writes. Its alert is told all the same.
 func TestAlertIsToldThoughThePipeIsBroken(t *testing.T) {
-	dir := t.TempDir()
-	pair, err := authority(t, dir, "ca").Issue(pki.Leaf{Name: "server", Use: pki.Server, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Lifetime: time.Hour})
+	ca := pkitest.New(t, t.TempDir())
+	pair, err := tls.LoadX509KeyPair(ca.File("server.pem"), ca.File("server.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,13 +338,13 @@ func TestAlertIsToldThoughThePipeIsBroken(t *testing.T) {
 	go func() {
 		conn, err := listener.Accept()
 		if err == nil {
-			err = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair.TLS()}, ClientAuth: tls.RequireAnyClientCert}).Handshake()
+			err = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}).Handshake()
 			_ = conn.(*net.TCPConn).SetLinger(0) // reset the connection, not end it
 			_ = conn.Close()
 		}
 		gone <- err
 	}()
-	trust, err := (&mqttFlags{caFile: filepath.Join(dir, "ca.crt")}).tls()
+	trust, err := (&mqttFlags{caFile: ca.File("ca.pem")}).tls()
 	if err != nil {
 		t.Fatal(err)
 	}

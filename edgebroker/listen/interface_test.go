@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fascia-edge/fascia/auth/pki"
+	"github.com/fascia-edge/fascia/auth/pki/pkitest"
 )
 
 // inNamespace is set for the test's second run, which has a network namespace
@@ -43,10 +43,10 @@ func TestListenerFollowsItsInterface(t *testing.T) {
 
 func followInterface(t *testing.T) {
 	ip(t, "link set lo up")
-	a := newAuthority(t)
-	a.issue(pki.Leaf{Name: "server", Use: pki.Server, IPs: []net.IP{net.IPv4(192, 0, 2, 1), net.IPv4(192, 0, 2, 2)}})
-	cluster := a.client("cluster")
-	r := start(t, fmt.Sprintf(`{name: late, interface: late0, port: 8883, tls: {cert: %[1]s/server.pem, key: %[1]s/server.key, client_ca: %[1]s/ca.pem}}`, a.dir), roomy())
+	a := pkitest.New(t, t.TempDir())
+	a.IssueServer(net.IPv4(192, 0, 2, 1), net.IPv4(192, 0, 2, 2))
+	cluster := a.Client("cluster")
+	r := start(t, fmt.Sprintf(`{name: late, interface: late0, port: 8883, tls: {cert: %[1]s/server.pem, key: %[1]s/server.key, client_ca: %[1]s/ca.pem}}`, a.Dir), roomy())
 	reach := func(address string) (ours, theirs net.Conn) {
 		ours = dialTLS(t, address, cluster)
 		theirs = r.next(t)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/fascia-edge/fascia/auth/pki/pkitest"
 )
 
 const two = `{name: a, address: "127.0.0.1:0", max_connections: 1}, {name: b, address: "127.0.0.1:0"}`
@@ -141,8 +143,8 @@ func TestEarlyConnectionIsHeldBack(t *testing.T) {
 }
 
 func TestTooFastConnectionsCostNoTLS(t *testing.T) {
-	a := newAuthority(t)
-	r := start(t, fmt.Sprintf(`{name: tls, address: "127.0.0.1:0", connect_rate: 1, tls: {cert: %[1]s/server.pem, key: %[1]s/server.key}}`, a.dir), roomy())
+	a := pkitest.New(t, t.TempDir())
+	r := start(t, fmt.Sprintf(`{name: tls, address: "127.0.0.1:0", connect_rate: 1, tls: {cert: %[1]s/server.pem, key: %[1]s/server.key}}`, a.Dir), roomy())
 	exhaust(r, 0)
 	closed(t, dial(t, "tcp", address(t, r, "tls")))
 	if st := r.stats("tls"); st.Refused["connect_rate"] != 1 || r.Open() != 0 {
@@ -164,13 +166,13 @@ func takeTurns(r *room) (giveBack func()) {
 }
 
 func TestHandshakesComputeInTurn(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	r := start(t, everyListener(a), roomy())
 	giveBack := takeTurns(r)
 	secured := make(chan error, 8)
 	for range cap(secured) {
 		go func() {
-			socket, err := tls.Dial("tcp", address(t, r, "tls"), a.stranger())
+			socket, err := tls.Dial("tcp", address(t, r, "tls"), a.Stranger())
 			if err == nil {
 				err = socket.Close()
 			}
@@ -193,7 +195,7 @@ func TestHandshakesComputeInTurn(t *testing.T) {
 }
 
 func TestSilentHandshakesKeepNobodyWaiting(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	r := start(t, everyListener(a), roomy())
 	half := recordClientHello(t)
 	for i := range 20 {
@@ -203,7 +205,7 @@ func TestSilentHandshakesKeepNobodyWaiting(t *testing.T) {
 		}
 	}
 	eventually(t, "every client", func() bool { return r.Open() == 20 })
-	exchange(t, dialTLS(t, address(t, r, "tls"), a.stranger()), r.next(t), 10)
+	exchange(t, dialTLS(t, address(t, r, "tls"), a.Stranger()), r.next(t), 10)
 }
 
 // recordClientHello is what a client sends first.
@@ -224,7 +226,7 @@ func recordClientHello(t *testing.T) []byte {
 }
 
 func TestHandshakesEndInTime(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	opts := roomy()
 	opts.ConnectTimeout = 100 * time.Millisecond
 	r := start(t, everyListener(a), opts)
@@ -232,7 +234,7 @@ func TestHandshakesEndInTime(t *testing.T) {
 	closed(t, dial(t, "tcp", address(t, r, "ws")))
 	giveBack := takeTurns(r)
 	defer giveBack()
-	if socket, err := tls.Dial("tcp", address(t, r, "tls"), a.stranger()); err == nil { // whose turn does not come
+	if socket, err := tls.Dial("tcp", address(t, r, "tls"), a.Stranger()); err == nil { // whose turn does not come
 		socket.Close()
 		t.Fatal("a handshake computed out of turn")
 	} else if os.IsTimeout(err) {
@@ -242,7 +244,7 @@ func TestHandshakesEndInTime(t *testing.T) {
 }
 
 func TestEndlessHandshakeIsCut(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	r := start(t, everyListener(a), roomy())
 	socket := dial(t, "tcp", address(t, r, "tls"))
 	// A record of 16 KiB that begins a hello of 64 KiB (RFC 8446 §4, §5.1).

@@ -17,22 +17,22 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/fascia-edge/fascia/auth/pki"
+	"github.com/fascia-edge/fascia/auth/pki/pkitest"
 )
 
 // everyListener has one listener of each kind.
-func everyListener(a *authority) string {
+func everyListener(a *pkitest.Authority) string {
 	return fmt.Sprintf(`
     {name: tcp, address: "127.0.0.1:0"},
     {name: tls, address: "127.0.0.1:0", tls: {cert: %[1]s/server.pem, key: %[1]s/server.key}},
     {name: mtls, address: "127.0.0.1:0", tls: {cert: %[1]s/server.pem, key: %[1]s/server.key, client_ca: %[1]s/ca.pem}},
     {name: ws, address: "127.0.0.1:0", protocol: websocket, origins: ["https://cabin.example"]},
     {name: wss, address: "127.0.0.1:0", protocol: websocket, tls: {cert: %[1]s/server.pem, key: %[1]s/server.key}},
-    {name: unix, protocol: unix, socket: %[1]s/mqtt.sock, mode: "0600"}`, a.dir)
+    {name: unix, protocol: unix, socket: %[1]s/mqtt.sock, mode: "0600"}`, a.Dir)
 }
 
 func TestEveryListenerGivesStreamAndCredentials(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	r := start(t, everyListener(a), roomy())
 	for _, c := range []struct {
 		listener    string
@@ -42,10 +42,10 @@ func TestEveryListenerGivesStreamAndCredentials(t *testing.T) {
 		dial        func(address string) (net.Conn, error)
 	}{
 		{"tcp", true, "", false, func(at string) (net.Conn, error) { return net.Dial("tcp", at) }},
-		{"tls", false, "", false, func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.stranger()) }},
-		{"mtls", false, "cluster", false, func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.client("cluster")) }},
+		{"tls", false, "", false, func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.Stranger()) }},
+		{"mtls", false, "cluster", false, func(at string) (net.Conn, error) { return tls.Dial("tcp", at, a.Client("cluster")) }},
 		{"ws", false, "", false, func(at string) (net.Conn, error) { return dialWebSocket("ws://"+at, nil, "") }},
-		{"wss", false, "", false, func(at string) (net.Conn, error) { return dialWebSocket("wss://"+at, a.stranger(), "") }},
+		{"wss", false, "", false, func(at string) (net.Conn, error) { return dialWebSocket("wss://"+at, a.Stranger(), "") }},
 		{"unix", true, "", true, func(at string) (net.Conn, error) { return net.Dial("unix", at) }},
 	} {
 		t.Run(c.listener, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestEveryListenerGivesStreamAndCredentials(t *testing.T) {
 }
 
 func TestWebPagesOfElsewhereAreRefused(t *testing.T) {
-	r := start(t, everyListener(newAuthority(t)), roomy())
+	r := start(t, everyListener(pkitest.New(t, t.TempDir())), roomy())
 	host := address(t, r, "ws")
 	for origin, ok := range map[string]bool{
 		"http://" + host:            true,
@@ -109,7 +109,7 @@ func TestWebPagesOfElsewhereAreRefused(t *testing.T) {
 }
 
 func TestNameThatWasMadeToLeadHereIsNoOrigin(t *testing.T) {
-	r := start(t, everyListener(newAuthority(t)), roomy())
+	r := start(t, everyListener(pkitest.New(t, t.TempDir())), roomy())
 	for _, c := range []struct {
 		listener, scheme, host string
 		ok                     bool
@@ -139,7 +139,7 @@ func TestNameThatWasMadeToLeadHereIsNoOrigin(t *testing.T) {
 }
 
 func TestWebSocketMessagesAreOneStream(t *testing.T) {
-	r := start(t, everyListener(newAuthority(t)), roomy())
+	r := start(t, everyListener(pkitest.New(t, t.TempDir())), roomy())
 	ours, err := dialWebSocket("ws://"+address(t, r, "ws"), nil, "")
 	if err != nil {
 		t.Fatal(err)
@@ -164,18 +164,18 @@ func TestWebSocketMessagesAreOneStream(t *testing.T) {
 }
 
 func TestDeadlineOfTheHandshakesEndsWithThem(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	opts := roomy()
 	opts.ConnectTimeout = time.Second
 	r := start(t, everyListener(a), opts)
-	ours := dialTLS(t, address(t, r, "tls"), a.stranger())
+	ours := dialTLS(t, address(t, r, "tls"), a.Stranger())
 	theirs := r.next(t)
 	<-time.After(time.Until(theirs.Deadline))
 	exchange(t, ours, theirs, 10)
 }
 
 func TestEndlessRequestIsCut(t *testing.T) {
-	r := start(t, everyListener(newAuthority(t)), roomy())
+	r := start(t, everyListener(pkitest.New(t, t.TempDir())), roomy())
 	socket := dial(t, "tcp", address(t, r, "ws"))
 	line := []byte("X: " + strings.Repeat("x", 1000) + "\r\n")
 	_, err := socket.Write([]byte("GET /mqtt HTTP/1.1\r\n"))
@@ -188,12 +188,12 @@ func TestEndlessRequestIsCut(t *testing.T) {
 }
 
 func TestClientThatIsNotVerifiedGetsAnAlert(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	r := start(t, everyListener(a), roomy())
-	foreign := newAuthority(t).client("cluster")
-	foreign.RootCAs = a.ca.Pool()
+	foreign := pkitest.New(t, t.TempDir()).Client("cluster")
+	foreign.RootCAs = a.CA.Pool()
 	for range 20 {
-		for _, cfg := range []*tls.Config{foreign, a.stranger()} {
+		for _, cfg := range []*tls.Config{foreign, a.Stranger()} {
 			wantAlert(t, address(t, r, "mtls"), cfg)
 		}
 	}
@@ -219,10 +219,10 @@ func wantAlert(t *testing.T, address string, cfg *tls.Config) {
 }
 
 func TestChangedCertificatesAreTakenUp(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	r := start(t, everyListener(a), roomy())
 	served := func() *big.Int {
-		socket, err := tls.Dial("tcp", address(t, r, "tls"), a.stranger())
+		socket, err := tls.Dial("tcp", address(t, r, "tls"), a.Stranger())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,11 +231,11 @@ func TestChangedCertificatesAreTakenUp(t *testing.T) {
 		return socket.ConnectionState().PeerCertificates[0].SerialNumber
 	}
 	first := served()
-	key, err := os.ReadFile(a.file("server.key"))
+	key, err := os.ReadFile(a.File("server.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(a.file("server.key"), []byte("broken"), 0o600); err != nil {
+	if err := os.WriteFile(a.File("server.key"), []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	certs := r.listeners[1].certs
@@ -245,10 +245,10 @@ func TestChangedCertificatesAreTakenUp(t *testing.T) {
 	if served().Cmp(first) != 0 {
 		t.Fatal("the old certificate did not stay")
 	}
-	if err := os.WriteFile(a.file("server.key"), key, 0o600); err != nil {
+	if err := os.WriteFile(a.File("server.key"), key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a.issue(pki.Leaf{Name: "server", Use: pki.Server, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	a.IssueServer(net.IPv4(127, 0, 0, 1))
 	eventually(t, "the new certificate", func() bool { return served().Cmp(first) != 0 })
 }
 
@@ -293,16 +293,16 @@ func TestTakenPortNamesListenerAndAddress(t *testing.T) {
 }
 
 func TestWrongCertificateNamesListenerAndFile(t *testing.T) {
-	a := newAuthority(t)
-	if err := os.WriteFile(a.file("ca.pem"), []byte("nothing"), 0o600); err != nil {
+	a := pkitest.New(t, t.TempDir())
+	if err := os.WriteFile(a.File("ca.pem"), []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg := decode(t, everyListener(a))
 	_, err := New(cfg, roomy())
-	if err == nil || !strings.Contains(err.Error(), `"mtls"`) || !strings.Contains(err.Error(), a.file("ca.pem")) {
+	if err == nil || !strings.Contains(err.Error(), `"mtls"`) || !strings.Contains(err.Error(), a.File("ca.pem")) {
 		t.Fatalf("got %v", err)
 	}
-	if err := cfg[2].CheckFiles(); err == nil || !strings.Contains(err.Error(), a.file("ca.pem")) {
+	if err := cfg[2].CheckFiles(); err == nil || !strings.Contains(err.Error(), a.File("ca.pem")) {
 		t.Fatalf("got %v", err)
 	}
 	if err := cfg[1].CheckFiles(); err != nil {
@@ -322,10 +322,10 @@ func TestInterfaceIsBound(t *testing.T) {
 }
 
 func TestInterfaceThatIsNotThereYetStopsNothing(t *testing.T) {
-	a := newAuthority(t)
+	a := pkitest.New(t, t.TempDir())
 	r := start(t, fmt.Sprintf(`
     {name: local, address: "127.0.0.1:0"},
-    {name: late, interface: fascia-none0, port: 8883, tls: {cert: %[1]s/server.pem, key: %[1]s/server.key, client_ca: %[1]s/ca.pem}}`, a.dir), roomy())
+    {name: late, interface: fascia-none0, port: 8883, tls: {cert: %[1]s/server.pem, key: %[1]s/server.key, client_ca: %[1]s/ca.pem}}`, a.Dir), roomy())
 	if list := r.Info(); len(list) != 1 || list[0].Name != "local" {
 		t.Fatalf("bound %+v", list)
 	}
@@ -333,7 +333,7 @@ func TestInterfaceThatIsNotThereYetStopsNothing(t *testing.T) {
 }
 
 func TestCloseEndsHandshakesAndWaitsForConnections(t *testing.T) {
-	r := start(t, everyListener(newAuthority(t)), roomy())
+	r := start(t, everyListener(pkitest.New(t, t.TempDir())), roomy())
 	silent := dial(t, "tcp", address(t, r, "tls"))
 	dial(t, "tcp", address(t, r, "tcp"))
 	handed := r.next(t)

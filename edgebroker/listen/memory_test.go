@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/fascia-edge/fascia/auth/pki/pkitest"
 )
 
 func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
@@ -13,7 +15,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
 	opts := roomy()
 	opts.Connections = 1000
-	r := start(t, everyListener(newAuthority(t)), opts)
+	r := start(t, everyListener(pkitest.New(t, t.TempDir())), opts)
 	for _, c := range []struct {
 		listener, network string
 		most              int // bytes of both ends; a buffer of bufio alone has 4,096

@@ -14,6 +14,10 @@ import (
 // names.
 const leafSize = 256
 
+// Step is how many names a search looks at with one hold of the lock that their
+// publishers wait for: some 13 µs at most.
+const Step = 64
+
 // Map keeps values by topic name. The zero value is empty. It holds on to the
 // names that it is given. It is not safe for concurrent use, but may change
 // between the steps of a search.

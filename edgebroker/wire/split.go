@@ -1,5 +1,9 @@
 package wire
 
+// MaxPacket is the size of the largest packet that there can be, in bytes: a
+// remaining length of four bytes (MQTT 5.0 §2.1.4), and what stands before it.
+const MaxPacket = 268_435_455 + 5
+
 // Split cuts the first packet off b: its first byte, what follows the length,
 // and how many bytes the packet has in all. ok is false when b holds no whole
 // packet; need is then how many bytes the packet will have, 0 while even its

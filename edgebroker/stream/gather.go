@@ -1,4 +1,4 @@
-package edgebroker
+package stream
 
 import (
 	"context"
@@ -14,24 +14,27 @@ const (
 	gatherBytes = 16 << 10
 )
 
-// gatherer writes what comes in quick succession for many clients together: at a
+// Gatherer writes what comes in quick succession for many clients together: at a
 // thousand messages a second to each of fifty, the system calls are nearly all
 // that a message costs. A client that was written to a moment ago rests until
 // the next round, at most the delay later; one that was not is written to at once.
-type gatherer struct {
+// It is safe for concurrent use.
+type Gatherer struct {
 	delay time.Duration // 0 for never
 	woken chan struct{}
 
-	mu      sync.Mutex // taken with an outbox's mu held
-	resting []*outbox
+	mu      sync.Mutex // taken with an Out's mu held
+	resting []*Out
 }
 
-func newGatherer(delay time.Duration) *gatherer {
-	return &gatherer{delay: delay, woken: make(chan struct{}, 1)}
+// NewGatherer makes one that lets bytes rest for a delay at most; 0 to write
+// everything at once.
+func NewGatherer(delay time.Duration) *Gatherer {
+	return &Gatherer{delay: delay, woken: make(chan struct{}, 1)}
 }
 
 // add has o flushed by the next round.
-func (g *gatherer) add(o *outbox) {
+func (g *Gatherer) add(o *Out) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.resting) == 0 {
@@ -43,11 +46,11 @@ func (g *gatherer) add(o *outbox) {
 	g.resting = append(g.resting, o)
 }
 
-// run makes the rounds. When it ends, what rests is left to the ends of the
+// Run makes the rounds until ctx ends. What rests then is left to the ends of the
 // connections.
-func (g *gatherer) run(ctx context.Context) {
-	var round, spare []*outbox
-	var later burst
+func (g *Gatherer) Run(ctx context.Context) {
+	var round, spare []*Out
+	var later Burst
 	timer := time.NewTimer(g.delay)
 	defer timer.Stop()
 	for {
@@ -68,14 +71,14 @@ func (g *gatherer) run(ctx context.Context) {
 			o.flush(&later)
 			round[i] = nil
 		}
-		later.flush()
+		later.Flush()
 		spare = round[:0]
 	}
 }
 
 // rest leaves what waits to the next round. It reports false where o is to be
 // flushed now.
-func (o *outbox) rest(at time.Time) bool {
+func (o *Out) rest(at time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -93,7 +96,7 @@ func (o *outbox) rest(at time.Time) bool {
 }
 
 // rouse ends the rest.
-func (o *outbox) rouse(at time.Time) {
+func (o *Out) rouse(at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.resting, o.flushed = false, at

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 )
 
 // TestDroppingDoesNotStarveTheReader has the oldest message dropped while the
@@ -30,7 +32,7 @@ func TestDroppingDoesNotStarveTheReader(t *testing.T) {
 	defer s.mu.Unlock()
 	s.queue.loading = true
 	s.queue.skip()
-	var later burst
+	var later stream.Burst
 	if s.take(nil, from, list, true, &later) || s.queue.loaded() != s.queue.tail {
 		t.Errorf("what was read is thrown away: loaded %d of %d", s.queue.loaded(), s.queue.tail)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"github.com/fascia-edge/fascia/edgebroker/stream"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/store"
 )
@@ -16,13 +17,16 @@ import (
 // a reader that goes on when there is none.
 func TestReaderHearsOfTheLastCommitment(t *testing.T) {
 	b := start(t, loopback)
-	out := newOutbox(nil, nil, &b.cfg.Limits, b.gather, &b.counters.bytesSent)
-	out.close(nil)
+	out, err := stream.NewOut(nil, nil, b.gather, stream.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Close(nil)
 	c := &conn{b: b, out: out, held: make(chan struct{}, 1)}
 	begin := make(chan struct{})
 	var completer sync.WaitGroup
 	completer.Go(func() {
-		var later burst
+		var later stream.Burst
 		k := &commitment{b: b, c: c, kind: wire.Puback, id: 1}
 		for range begin {
 			c.committed(k, &later)

@@ -1,4 +1,4 @@
-package edgebroker
+package stream
 
 import (
 	"syscall"
@@ -29,6 +29,3 @@ func callNow(call, fd uintptr, p []byte) (int, error) {
 		}
 	}
 }
-
-// yieldNow gives the processor to threads of whatever program that wait for it.
-func yieldNow() { _, _, _ = syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0) }

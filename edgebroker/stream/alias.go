@@ -1,9 +1,10 @@
-package edgebroker
+package stream
 
 import "github.com/fascia-edge/fascia/edgebroker/wire"
 
 const (
 	maxSentText = 64 << 10 // bytes of the topics behind the aliases to one client
+	aliasMemory = 48       // bytes of an alias beside its topic
 	aliasCost   = 5        // bytes that an alias adds to a packet, at most: the property, longer lengths
 )
 
@@ -29,7 +30,7 @@ func newSentAliases(most uint16, maxPacket int) *sentAliases {
 // shorten appends whole packets to to, with aliases for topics.
 func (a *sentAliases) shorten(to, packets []byte) []byte {
 	for len(packets) > 0 {
-		first, body, n, _, _ := wire.Split(packets, maxMessage)
+		first, body, n, _, _ := wire.Split(packets, wire.MaxPacket)
 		if wire.Kind(first>>4) == wire.Publish && first&8 == 0 { // what is sent again has its topic
 			to = a.publish(to, packets[:n], first, body)
 		} else {
@@ -45,7 +46,7 @@ func (a *sentAliases) publish(to, packet []byte, first byte, body []byte) []byte
 	if alias, known := a.topics[string(topic)]; known {
 		return wire.AppendAliased(to, first, body, alias, false)
 	}
-	cost := len(topic) + rememberedCost
+	cost := len(topic) + aliasMemory
 	if len(topic) <= aliasCost || len(a.topics) >= a.most || a.bytes+cost > maxSentText || len(packet)+aliasCost > a.maxPacket {
 		return append(to, packet...)
 	}

@@ -1,4 +1,4 @@
-package edgebroker
+package stream
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 func TestAnnouncedPacketCostsNothingYet(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	in, err := newInput(ours, nil, 1<<28+5)
+	in, err := NewIn(ours, nil, 1<<28+5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestLargePacketIsReadWholeFromAPlainSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ours.Close()
-	in, err := newInput(ours, ours.(*net.TCPConn), 1<<28)
+	in, err := NewIn(ours, ours.(*net.TCPConn), 1<<28)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestLargePacketIsReadWholeFromAPlainSocket(t *testing.T) {
 			t.Fatalf("packet %d: %d bytes of %d: %v", i, len(body), len(want), err)
 		}
 	}
-	if in.fill() == nil {
+	if _, err := in.Fill(); err == nil {
 		t.Fatal("more than was sent")
 	}
 	if in.chunk != nil && in.end == 0 {
@@ -74,13 +74,13 @@ func TestLargePacketIsReadWholeFromAPlainSocket(t *testing.T) {
 	}
 }
 
-func packetOf(in *input) (first byte, body []byte, err error) {
+func packetOf(in *In) (first byte, body []byte, err error) {
 	for {
-		first, body, ok, err := in.next()
+		first, body, ok, err := in.Next()
 		if ok || err != nil {
 			return first, body, err
 		}
-		if err := in.fill(); err != nil {
+		if _, err := in.Fill(); err != nil {
 			return 0, nil, err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/edgebroker/message"
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/store"
 )
@@ -43,7 +45,7 @@ func TestEndOfASessionLeavesTheNextAlone(t *testing.T) {
 	c.ping()
 	eventually(t, "end of the old connection", func() bool { return b.Stats().Connections == 1 })
 	_ = b.settle(b.store.Begin())
-	if b.store.Get(sessionKeys+"c") == nil {
+	if b.store.Get(record.SessionKeys+"c") == nil {
 		t.Errorf("the new session is not in the store (CONNACK before: %v)", early == nil)
 	}
 }
@@ -129,7 +131,7 @@ func TestRefusedConnectionLeavesTheSessionAlone(t *testing.T) {
 	connect(t, b, 5, "c", keep, leavingWill(60)).socket.Close()
 	eventually(t, "end of the connection", func() bool { return b.Stats().Clients == 0 })
 	s := b.sessions.byID["c"]
-	willOf := func() *will {
+	willOf := func() *message.Will {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.will

@@ -1,12 +1,10 @@
-package edgebroker
+package stream
 
 import (
 	"net"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/fascia-edge/fascia/config"
 )
 
 // faultySocket takes one write.
@@ -27,31 +25,27 @@ func (f *faultySocket) Write(b []byte) (int, error) {
 // TestFailingSocketKeepsNothingFromOthers has a connection that was taken over
 // give the session's next message to its new one, and then fail.
 func TestFailingSocketKeepsNothingFromOthers(t *testing.T) {
-	limits := Limits{QueueBytes: 4096, WriteTimeout: config.Duration(patience)}
-	var sent atomic.Uint64
 	mine, theirs := net.Pipe()
 	defer mine.Close()
 	defer theirs.Close()
-	fresh := newOutbox(mine, nil, &limits, newGatherer(0), &sent)
-	fresh.failed = func() {} // when the test is over
-	old := newOutbox(&faultySocket{}, nil, &limits, newGatherer(0), &sent)
+	fresh := before(t, mine, NewGatherer(0))
+	old := before(t, &faultySocket{}, NewGatherer(0))
 	failed := make(chan struct{})
 	old.failed = func() { close(failed) }
-	old.drained = func(later *burst) {
-		later.add(old, old.packet([]byte("more")))
-		later.add(fresh, fresh.packet([]byte("next")))
+	old.drained = func(later *Burst) {
+		later.Add(old, old.Packet([]byte("more")))
+		later.Add(fresh, fresh.Packet([]byte("next")))
 	}
 	old.starved.Store(true)
-	var later burst
-	later.add(old, old.packet([]byte("first")))
-	later.flush()
+	var later Burst
+	later.Add(old, old.Packet([]byte("first")))
+	later.Flush()
 	<-failed
 	_ = theirs.SetReadDeadline(time.Now().Add(2 * time.Second))
 	if _, err := theirs.Read(make([]byte, 4)); err != nil {
 		t.Errorf("the message to the new connection was not written: %v", err)
 	}
-	fresh.failed = func() {}
 	_ = theirs.Close()
-	fresh.close(nil)
-	fresh.finish()
+	fresh.Close(nil)
+	fresh.Finish()
 }

@@ -3,6 +3,7 @@ package edgebroker
 import (
 	"testing"
 
+	"github.com/fascia-edge/fascia/edgebroker/record"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 	"github.com/fascia-edge/fascia/store"
 )
@@ -18,7 +19,7 @@ func TestQueueThatCouldNotBeMadeIsMadeAgain(t *testing.T) {
 	b.sessions.mu.Unlock()
 	tx := b.store.Begin()
 	s.mu.Lock()
-	s.queue.stored, s.queue.shift = tx.CreateQueue(spilledQueues+s.id), s.queue.tail
+	s.queue.stored, s.queue.shift = tx.CreateQueue(record.SpilledQueues+s.id), s.queue.tail
 	s.queue.given++ // keeps it from going back to memory
 	s.mu.Unlock()
 	tx.Put("", nil) // refused
