@@ -29,6 +29,8 @@ type RoleConfig struct {
 	DenySubscribe []string `yaml:"deny_subscribe" template:"client,zone"`
 	// VSS paths whose values the role may set by publishing to vss/ and the path with slashes; `*` stands for one level, a last `**` for all below.
 	Provide []string `yaml:"provide" template:"client,zone"`
+	// VSS paths that the role may ask to be set by publishing to act/ and the path with slashes; whether the request is carried out is for the rules of can.transmit to say.
+	Act []string `yaml:"act" template:"client,zone"`
 }
 
 // IdentityConfig is one line that tells who a client is. Every selector that
@@ -76,9 +78,11 @@ func (c *RoleConfig) Validate(r *config.Reporter) {
 			}
 		}
 	}
-	for i, pattern := range c.Provide {
-		if !vssPattern.MatchString(pattern) {
-			r.At("provide", i).Errorf("%q is no VSS pattern: want a path such as Vehicle.Speed, Vehicle.Cabin.Door.*.*.IsOpen or Vehicle.CurrentLocation.**", pattern)
+	for key, patterns := range map[string][]string{"provide": c.Provide, "act": c.Act} {
+		for i, pattern := range patterns {
+			if !vssPattern.MatchString(pattern) {
+				r.At(key, i).Errorf("%q is no VSS pattern: want a path such as Vehicle.Speed, Vehicle.Cabin.Door.*.*.IsOpen or Vehicle.CurrentLocation.**", pattern)
+			}
 		}
 	}
 }

@@ -12,6 +12,14 @@ import (
 // grant opens: a publish grant, even of #, doesn't.
 const valuePrefix = "vss/"
 
+// actPrefix begins the topics of requests to set an actuator, which only an act
+// grant opens. Those that end with resultSuffix carry the gateway's answers, and
+// nobody else may publish to them.
+const (
+	actPrefix    = "act/"
+	resultSuffix = "/result"
+)
+
 // Policy is a set of roles and identities. It never changes: a reload makes a
 // new one. Safe for concurrent use.
 type Policy struct {
@@ -59,6 +67,15 @@ func (p *Policy) CanPublish(id *Identity, name string) Decision {
 		}
 		return Decision{false, "no provide grant"}
 	}
+	if strings.HasPrefix(name, actPrefix) {
+		if strings.HasSuffix(name, resultSuffix) {
+			return Decision{false, "act results are the gateway's"}
+		}
+		if g := r.act.find(id, name); g != nil {
+			return Decision{true, "act " + g.text}
+		}
+		return Decision{false, "no act grant"}
+	}
 	if g := r.publish.find(id, name); g != nil {
 		return Decision{true, "publish " + g.text}
 	}
@@ -95,7 +112,7 @@ func unknownRole(id *Identity) Decision {
 
 // role is a RoleConfig made ready.
 type role struct {
-	publish, denyPublish, subscribe, denySubscribe, provide grants
+	publish, denyPublish, subscribe, denySubscribe, provide, act grants
 }
 
 func newRole(rc RoleConfig) *role {
@@ -105,15 +122,19 @@ func newRole(rc RoleConfig) *role {
 		subscribe:     newGrants(rc.Subscribe),
 		denySubscribe: newGrants(rc.DenySubscribe),
 		provide:       newGrants(rc.Provide),
+		act:           newGrants(rc.Act),
 	}
 	for i := range r.provide {
-		r.provide[i].filter = valueFilter(rc.Provide[i])
+		r.provide[i].filter = vssFilter(valuePrefix, rc.Provide[i])
+	}
+	for i := range r.act {
+		r.act[i].filter = vssFilter(actPrefix, rc.Act[i])
 	}
 	return r
 }
 
-// valueFilter is the topic filter of a VSS pattern.
-func valueFilter(pattern string) string {
+// vssFilter is the topic filter of a VSS pattern.
+func vssFilter(prefix, pattern string) string {
 	levels := strings.Split(pattern, ".")
 	for i, level := range levels {
 		switch level {
@@ -123,7 +144,7 @@ func valueFilter(pattern string) string {
 			levels[i] = "#"
 		}
 	}
-	return valuePrefix + strings.Join(levels, "/")
+	return prefix + strings.Join(levels, "/")
 }
 
 // grant is one line of a role's list.

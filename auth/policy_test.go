@@ -96,6 +96,33 @@ roles:
 	}
 }
 
+// A role that may publish everything may not operate the vehicle by it, and
+// nobody may speak for the gateway.
+func TestActuatorsNeedAnActGrant(t *testing.T) {
+	p := New(decode(t, `
+roles:
+  app: {publish: ["#", "act/#"]}
+  driver: {act: [Vehicle.Body.**, Vehicle.Cabin.HVAC.*], deny_publish: ["act/Vehicle/Body/Hood/#"]}
+`))
+	for _, c := range []struct {
+		role, name string
+		allow      bool
+	}{
+		{"app", "act/Vehicle/Body/Horn/IsActive", false},
+		{"driver", "act/Vehicle/Body/Horn/IsActive", true},
+		{"driver", "act/Vehicle/Body/Hood/IsOpen", false},
+		{"driver", "act/Vehicle/Body/Horn/IsActive/result", false},
+		{"driver", "act/Vehicle/Cabin/HVAC/IsOn", true},
+		{"driver", "act/Vehicle/Cabin/HVAC/Station/Row1", false},
+		{"driver", "act/Vehicle/Chassis/Brake", false},
+		{"driver", "vss/Vehicle/Body/Horn/IsActive", false},
+	} {
+		if d := p.CanPublish(&Identity{Role: c.role}, c.name); d.Allow != c.allow || d.Rule == "" {
+			t.Errorf("%s publishes to %s: %+v", c.role, c.name, d)
+		}
+	}
+}
+
 func TestGrantsAreFilledWithTheClientsOwn(t *testing.T) {
 	p := New(decode(t, `roles: {seat: {publish: ["dev/${client}/#", "cabin/${zone}/media/+/set"]}}`))
 	for _, c := range []struct {
@@ -169,7 +196,7 @@ func TestWrongAuthConfigurationIsRefused(t *testing.T) {
 		`roles: {r: {publish: ["a#"]}}`:                        "no topic filter",
 		`roles: {r: {provide: ["Vehicle/Speed"]}}`:             "no VSS pattern",
 		`roles: {r: {publish: ["a/${vin}"]}}`:                  "vin",
-		`roles: {r: {act: ["Vehicle.Horn"]}}`:                  "act",
+		`roles: {r: {act: ["Vehicle/Horn"]}}`:                  "no VSS pattern",
 		`identities: [{role: ecu}]`:                            "fits no client",
 		`identities: [{uid: 0, role: nobody}]`:                 `no role "nobody"`,
 		`identities: [{san: a}]`:                               "role",

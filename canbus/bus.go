@@ -3,15 +3,22 @@ package canbus
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fascia-edge/fascia/canbus/can"
+	"github.com/fascia-edge/fascia/canbus/record"
 	"github.com/fascia-edge/fascia/canbus/source"
 	"github.com/fascia-edge/fascia/vehicle"
 )
 
 // reopenAfter is how long a bus that went down waits before it is tried again.
 const reopenAfter = time.Second
+
+// lookEvery is how often, while frames come, the bus looks whether the source had
+// to drop some, in nanoseconds.
+const lookEvery = int64(10 * time.Second)
 
 // bus receives the frames of one bus and hands them to its decoder. One
 // goroutine owns it; reload and status reach in through atomics.
@@ -24,15 +31,18 @@ type bus struct {
 	log    *slog.Logger
 	health *health
 
-	decoder atomic.Pointer[decoder]
-	counts  counters
-	faults  faults
-	first   atomic.Int64 // moments of the first and last frame, in nanoseconds by CLOCK_BOOTTIME
-	last    atomic.Int64
+	taps      []*record.Tap // of the recordings that want its frames
+	decoder   atomic.Pointer[decoder]
+	narrowing sync.Mutex // held while the open source's filters follow the decoder
+	control   controller
+	counts    counters
+	faults    faults
+	first     atomic.Int64 // moments of the first and last frame, in nanoseconds by CLOCK_BOOTTIME
+	last      atomic.Int64
 }
 
 // counters count frames since the start; each frame is in frames and in one of
-// the next five.
+// the next six.
 type counters struct {
 	frames  atomic.Uint64
 	decoded atomic.Uint64
@@ -40,8 +50,10 @@ type counters struct {
 	unknown atomic.Uint64 // with an id that no DBC has
 	short   atomic.Uint64 // with fewer bytes than their message
 	other   atomic.Uint64 // remote and error frames: they carry no signals
+	own     atomic.Uint64 // sent by the transmit gate, and heard back
 
 	invalid atomic.Uint64 // values, not frames: outside their type, range or enumeration
+	skipped atomic.Uint64 // values, not frames, that a mapping of KUKSA's leaves out
 }
 
 // run receives until ctx ends or a log does. src is the source if it is open
@@ -53,7 +65,7 @@ func (b *bus) run(ctx context.Context, src source.Source) {
 			src, err = b.open()
 		}
 		if err == nil {
-			b.health.set(busActive, "")
+			b.health.set(stateAtOpening(src), "")
 			err = b.receive(ctx, src)
 			src = nil
 		}
@@ -71,13 +83,9 @@ func (b *bus) run(ctx context.Context, src source.Source) {
 			return // it would be the same again
 		}
 		if changed {
-			b.log.Warn("the bus is down; it is tried again every second", "error", err)
+			b.log.Warn("the bus is down; it is tried again every second and when an interface changes", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(reopenAfter):
-		}
+		source.AwaitLink(ctx, reopenAfter)
 	}
 }
 
@@ -93,16 +101,39 @@ func (b *bus) receive(ctx context.Context, src source.Source) error {
 		}
 	}()
 	b.faults.begin(src)
-	for src.Receive() {
-		frame, now := src.Frame(), vehicle.BootNow()
+	b.narrow(src)
+	now, dropped, looked := int64(0), uint64(0), int64(0)
+	for waited := true; src.Receive(); waited = !src.Buffered() {
+		if waited {
+			now = vehicle.BootNow()
+			b.first.CompareAndSwap(0, now)
+			b.last.Store(now)
+			if now-looked > lookEvery {
+				looked, dropped = now, b.lookForDropped(src, dropped)
+			}
+		}
+		frame, wall := src.Frame(), src.Time()
 		b.counts.frames.Add(1)
-		b.first.CompareAndSwap(0, now)
-		b.last.Store(now)
-		if err := b.decoder.Load().frame(ctx, &frame, src.Time(), now); err != nil {
+		if err := b.record(ctx, &frame, wall, now); err != nil {
+			return err
+		}
+		if frame.Has(can.Error) {
+			b.control.report(&frame, now)
+		}
+		if err := b.decoder.Load().frame(ctx, &frame, wall, now); err != nil {
 			return err
 		}
 	}
 	return src.Err()
+}
+
+// lookForDropped tells when the source has dropped more frames than before.
+func (b *bus) lookForDropped(src source.Source, before uint64) uint64 {
+	dropped := src.Counters().Dropped
+	if dropped > before {
+		b.log.Warn("frames came faster than they were received", "dropped", dropped-before)
+	}
+	return dropped
 }
 
 func (b *bus) status() BusStatus {
@@ -111,7 +142,7 @@ func (b *bus) status() BusStatus {
 	s := BusStatus{
 		Name: b.name, Source: b.source, State: state, Reason: reason, Since: since,
 		Frames: c.frames.Load(), Decoded: c.decoded.Load(), Unused: c.unused.Load(),
-		Unknown: c.unknown.Load(), Short: c.short.Load(), Other: c.other.Load(), Invalid: c.invalid.Load(),
+		Unknown: c.unknown.Load(), Short: c.short.Load(), Other: c.other.Load(), Own: c.own.Load(), Invalid: c.invalid.Load(), Skipped: c.skipped.Load(),
 	}
 	// The first frame may come just now: one of the moments is then still 0.
 	if first, last := b.first.Load(), b.last.Load(); first > 0 && last > first {
@@ -119,5 +150,6 @@ func (b *bus) status() BusStatus {
 	}
 	f := b.faults.total()
 	s.TornLines, s.ClockJumps, s.BadDatagrams, s.Dropped, s.FirstFault = f.TornLines, f.ClockJumps, f.BadDatagrams, f.Dropped, f.First
+	s.Errors = b.control.errors()
 	return s
 }

@@ -6,7 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	watch "github.com/fascia-edge/fascia/canbus/health"
+	"github.com/fascia-edge/fascia/canbus/record"
 	"github.com/fascia-edge/fascia/canbus/source"
+	"github.com/fascia-edge/fascia/canbus/transmit"
+	"github.com/fascia-edge/fascia/canbus/vss"
 	"github.com/fascia-edge/fascia/config"
 )
 
@@ -14,8 +18,16 @@ import (
 type Config struct {
 	// The buses that the vehicle has.
 	Buses []BusConfig `yaml:"buses"`
-	// Mapping files: which signal is which VSS path.
+	// Mapping files: which signal is which VSS path; in YAML, or a vss_dbc.json of KUKSA's CAN provider as it is.
 	Mapping []string `yaml:"mapping"`
+	// Which messages and signals are watched, and what they must do.
+	Health watch.Config `yaml:"health"`
+	// What clients may have sent to the buses; nothing without it.
+	Transmit transmit.Config `yaml:"transmit"`
+	// What is recorded of the buses, frame by frame.
+	Record []record.Config `yaml:"record"`
+	// VSS catalogue as COVESA publishes it in JSON, such as vss-5.1.json: mapped paths are checked against it, and values outside the range that it allows are invalid.
+	Catalogue string `yaml:"catalogue"`
 
 	dir string // folder that relative paths in sources are relative to
 }
@@ -48,12 +60,16 @@ func (c *Config) Validate(r *config.Reporter) {
 			r.At("buses", i, "source").Errorf("%v", err)
 		}
 	}
+	c.validateRecordings(r)
 }
 
 // Resolve makes the paths absolute: they are relative to dir, the folder of the
 // configuration file.
 func (c *Config) Resolve(dir string) {
 	c.dir = dir
+	if c.Catalogue != "" {
+		c.Catalogue = inDir(dir, c.Catalogue)
+	}
 	for i := range c.Mapping {
 		c.Mapping[i] = inDir(dir, c.Mapping[i])
 	}
@@ -75,6 +91,14 @@ func (b *BusConfig) checkLog(dir string) error {
 		return fmt.Errorf("%s: want a recorded log, got a folder, pipe or device", spec.File)
 	}
 	return err
+}
+
+// catalogue reads the VSS catalogue, nil if there is none.
+func (c *Config) catalogue() (*vss.Tree, error) {
+	if c.Catalogue == "" {
+		return nil, nil
+	}
+	return vss.Load(c.Catalogue)
 }
 
 func inDir(dir, path string) string {

@@ -30,6 +30,13 @@ func (f *faults) end() string {
 	return last.First
 }
 
+// source is what is open, nil between sources.
+func (f *faults) source() source.Source {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open
+}
+
 func (f *faults) total() source.Counters {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,10 +8,16 @@ import (
 
 // States of a bus on health/bus/<bus>.
 const (
-	busActive = "active"
-	busDown   = "down"
-	busEnded  = "ended" // a replayed log has ended
+	busActive  = "active"
+	busWarning = "warning" // the controller counts errors
+	busPassive = "passive" // so many that it may no longer stop a faulty frame
+	busOff     = "bus_off" // the controller takes no part in the bus
+	busDown    = "down"
+	busEnded   = "ended" // a replayed log has ended
 )
+
+// BusStates are the states that a bus may have.
+var BusStates = [...]string{busActive, busWarning, busPassive, busOff, busDown, busEnded}
 
 // health keeps the state of one bus and publishes its changes, retained.
 type health struct {

@@ -34,7 +34,8 @@ type LogSummary struct {
 	Unknown uint64 // no DBC has the id
 	Short   uint64 // fewer bytes than the message
 	Remote  uint64 // remote and error frames: they carry no signals
-	Torn    uint64 // lines that could not be read
+	Torn    uint64 // what could not be read, in units of
+	Unit    string // line or block
 }
 
 // Clean reports whether every line held a frame and every frame was decoded.
@@ -48,7 +49,7 @@ func (s LogSummary) String() string {
 		fmt.Fprintf(&b, ", %d remote or error frames", s.Remote)
 	}
 	if s.Torn > 0 {
-		fmt.Fprintf(&b, "; %d lines could not be read", s.Torn)
+		fmt.Fprintf(&b, "; %d %ss could not be read", s.Torn, s.Unit)
 	}
 	return b.String()
 }
@@ -60,13 +61,14 @@ func (d *LogDecoder) Decode(log *canlog.Reader, w io.Writer) (LogSummary, error)
 		sum    LogSummary
 		out    = bufio.NewWriterSize(w, 64<<10)
 		line   = make([]byte, 0, 4<<10)
+		texts  = newLogTexts(d.Database, d.Choices)
 		values []dbc.Value
 	)
 	for log.Scan() {
 		sum.Frames++
 		rec := log.Record()
 		line = appendHead(line[:0], rec)
-		line, values = d.appendSignals(line, &rec.Frame, values[:0], &sum)
+		line, values = d.appendFrame(line, &rec.Frame, texts, values[:0], &sum)
 		line = append(line, '}', '\n')
 		if _, err := out.Write(line); err != nil {
 			break // Flush tells it again
@@ -75,7 +77,7 @@ func (d *LogDecoder) Decode(log *canlog.Reader, w io.Writer) (LogSummary, error)
 			_ = out.Flush() // a live log: nothing more for now; the next Write tells an error
 		}
 	}
-	sum.Torn = log.Skipped()
+	sum.Torn, sum.Unit = log.Skipped(), log.Format().Unit()
 	if err := out.Flush(); err != nil {
 		return sum, err
 	}
@@ -109,16 +111,17 @@ func appendHead(dst []byte, rec *canlog.Record) []byte {
 	return append(dst, '"')
 }
 
-func (d *LogDecoder) appendSignals(dst []byte, fr *can.Frame, values []dbc.Value, sum *LogSummary) ([]byte, []dbc.Value) {
+func (d *LogDecoder) appendFrame(dst []byte, fr *can.Frame, texts *logTexts, values []dbc.Value, sum *LogSummary) ([]byte, []dbc.Value) {
 	if fr.Flags&(can.Remote|can.Error) != 0 {
 		sum.Remote++
 		return appendError(dst, errorRemote), values
 	}
-	message := d.Database.Message(fr.ID, fr.Has(can.Extended))
-	if message == nil {
+	at := d.Database.IndexOf(fr.ID, fr.Has(can.Extended))
+	if at < 0 {
 		sum.Unknown++
 		return appendError(dst, errorUnknown), values
 	}
+	message := d.Database.Messages[at]
 	dst = append(dst, `,"message":"`...)
 	dst = append(dst, message.Name...)
 	dst = append(dst, '"')
@@ -129,7 +132,7 @@ func (d *LogDecoder) appendSignals(dst []byte, fr *can.Frame, values []dbc.Value
 	}
 	sum.Decoded++
 	dst = append(dst, `,"signals":`...)
-	return appendSignals(dst, values, d.Choices), values
+	return texts.appendSignals(dst, at, values), values
 }
 
 func appendError(dst []byte, name string) []byte {
@@ -138,24 +141,14 @@ func appendError(dst []byte, name string) []byte {
 	return append(dst, '"')
 }
 
-// appendSignals appends {"NAME":value,…}. Names of signals are C identifiers:
-// they need no escaping.
-func appendSignals(dst []byte, values []dbc.Value, choices bool) []byte {
+// appendSignals appends {"NAME":value,…}.
+func appendSignals(dst []byte, values []dbc.Value) []byte {
 	dst = append(dst, '{')
-	for i, v := range values {
+	for i := range values {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, '"')
-		dst = append(dst, v.Signal.Name...)
-		dst = append(dst, '"', ':')
-		if choices {
-			if name, ok := v.Choice(); ok {
-				dst = vehicle.String(name).AppendJSON(dst)
-				continue
-			}
-		}
-		dst = v.AppendJSON(dst)
+		dst = appendSignal(dst, &values[i], false)
 	}
 	return append(dst, '}')
 }

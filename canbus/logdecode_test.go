@@ -1,6 +1,9 @@
 package canbus
 
 import (
+	"bytes"
+	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -49,6 +52,32 @@ func TestDecodedLinesHaveTheirForm(t *testing.T) {
 	}
 }
 
+// Texts of values are kept from frame to frame: they must be those of the frame.
+func TestEachLineHasItsOwnFramesValues(t *testing.T) {
+	db, _, err := dbc.Parse("car.dbc", []byte(testDBC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log, want, got strings.Builder
+	for _, door := range []string{"0", "1", "1", "3", "0"} {
+		log.WriteString("(1.000000) can0 18FEF1FE#0" + door + "00\n(1.000000) can0 100#6C0E9DFF\n")
+		shown := map[string]string{"0": `"closed"`, "1": `"open"`, "3": "3"}[door]
+		want.WriteString(`{"Door":` + shown + `,"Light":0}` + "\n" + `{"Voltage":369.20000000000005,"Current":-9.9}` + "\n")
+	}
+	var out strings.Builder
+	d := LogDecoder{Database: db, Choices: true}
+	if _, err := d.Decode(canlog.NewReader(strings.NewReader(log.String()), canlog.Candump), &out); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		_, signals, _ := strings.Cut(line, `"signals":`)
+		got.WriteString(strings.TrimSuffix(signals, "}\n") + "\n")
+	}
+	if got.String() != want.String() {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want.String())
+	}
+}
+
 func TestSummaryTellsEveryOutcome(t *testing.T) {
 	db, _, err := dbc.Parse("car.dbc", []byte(testDBC))
 	if err != nil {
@@ -74,4 +103,27 @@ func TestSummaryTellsTornLines(t *testing.T) {
 	if err != nil || sum.Frames != 1 || sum.Torn != 1 || sum.Clean() || !strings.HasSuffix(sum.String(), "1 lines could not be read") {
 		t.Errorf("got %+v (%s), %v", sum, sum, err)
 	}
+}
+
+func BenchmarkDecodeLog(b *testing.B) {
+	const folder = "../../shared/data/can/"
+	db, _, err := dbc.Load(folder + "hyundai_i30_2014.dbc")
+	if err != nil {
+		b.Skip("the shared data (../shared/data) is not beside the checkout")
+	}
+	text, err := os.ReadFile(folder + "genesis-drive.candump")
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := LogDecoder{Database: db}
+	frames := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		sum, err := d.Decode(canlog.NewReader(bytes.NewReader(text), canlog.Candump), io.Discard)
+		if err != nil {
+			b.Fatal(err)
+		}
+		frames += sum.Frames
+	}
+	b.ReportMetric(float64(frames)/b.Elapsed().Seconds(), "frames/s")
 }

@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"github.com/fascia-edge/fascia/canbus/dbc"
+	watch "github.com/fascia-edge/fascia/canbus/health"
 	"github.com/fascia-edge/fascia/canbus/mapping"
+	"github.com/fascia-edge/fascia/canbus/transmit"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/vehicle"
 )
@@ -15,6 +17,10 @@ type Plan struct {
 	buses    map[string]*busPlan
 	mapping  *mapping.Plan
 	formulas []formula
+	health   *watch.Plan
+	transmit *transmit.Plan
+
+	recordings []recordingPlan // in the order of the configuration
 }
 
 type busPlan struct {
@@ -54,17 +60,28 @@ func Compile(c Config, doc *config.Document, state *vehicle.State) (*Plan, []con
 		files = append(files, f)
 		warnings = append(warnings, f.Warnings()...)
 	}
+	catalogue, err := c.catalogue()
+	if err != nil {
+		problems = append(problems, problemsOf(err, doc, []any{"can", "catalogue"})...)
+	}
 	if !complete {
 		// Without all databases every signal of a mapping would be unknown.
 		return nil, warnings, problems
 	}
-	compiled, err := mapping.Compile(files, databases)
+	compiled, doubts, err := mapping.Compile(files, databases, catalogue)
+	warnings = append(warnings, doubts...)
 	if err != nil {
 		return nil, warnings, append(problems, problemsOf(err, doc, []any{"can", "mapping"})...)
 	}
 	p.mapping = compiled
 	formulas, doubts, errs := compileFormulas(compiled, state)
 	p.formulas = formulas
+	notes, wrong := p.compileHealth(c, doc, state)
+	warnings, problems = append(warnings, notes...), append(problems, wrong...)
+	notes, wrong = p.compileTransmit(c, doc, state)
+	warnings, problems = append(warnings, notes...), append(problems, wrong...)
+	notes, wrong = p.compileRecordings(c, doc, state)
+	warnings, problems = append(warnings, notes...), append(problems, wrong...)
 	if problems = append(problems, errs...); len(problems) > 0 {
 		return nil, warnings, problems
 	}

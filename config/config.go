@@ -36,7 +36,7 @@ const MaxFile = 8 << 20
 // Load panics when the struct itself is wrong: a tag that does not parse, a
 // type that configuration can't have.
 func Load(file string, into any) (*Document, error) {
-	data, err := readFile(file)
+	data, err := ReadFile(file)
 	if err != nil {
 		doc := newDocument(file)
 		doc.errorAt(place{}, nil, err.Error())
@@ -71,7 +71,10 @@ func Decode(file string, data []byte, into any) (*Document, error) {
 	return doc, nil
 }
 
-func readFile(file string) ([]byte, error) {
+// ReadFile reads a file that a configuration names, if it is a regular one of at
+// most [MaxFile] bytes: it never waits. The error leaves the file's name out, for
+// a Problem, which begins with it.
+func ReadFile(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:

@@ -47,25 +47,29 @@ type output struct {
 	value func(*State) float64
 }
 
-// newECUs builds the control units that vehicle.dbc names as senders.
-func newECUs() ([]*ecu, error) {
+// newECUs builds the control units that vehicle.dbc names as senders, and what
+// they are asked by the gateway.
+func newECUs() ([]*ecu, *climateRequest, error) {
 	text, err := democonfig.Files.ReadFile(democonfig.DBC)
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, nil, fmt.Errorf("demo: %w", err)
 	}
 	db, warnings, err := dbc.Parse(democonfig.DBC, text)
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, nil, fmt.Errorf("demo: %w", err)
 	}
 	if len(warnings) > 0 {
-		return nil, fmt.Errorf("demo: %s", warnings[0])
+		return nil, nil, fmt.Errorf("demo: %s", warnings[0])
 	}
 	var ecus []*ecu
 	known := 0
 	for i, m := range db.Messages {
+		if m.Sender == gatewayNode {
+			continue
+		}
 		msg, err := newMessage(m, uint64(i))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		known += len(msg.outputs)
 		at := slices.IndexFunc(ecus, func(e *ecu) bool { return e.name == m.Sender })
@@ -76,9 +80,10 @@ func newECUs() ([]*ecu, error) {
 		ecus[at].messages = append(ecus[at].messages, msg)
 	}
 	if known != len(signals) {
-		return nil, fmt.Errorf("demo: %s has %d of the %d signals that the ECUs can send", democonfig.DBC, known, len(signals))
+		return nil, nil, fmt.Errorf("demo: %s has %d of the %d signals that the ECUs can send", democonfig.DBC, known, len(signals))
 	}
-	return ecus, nil
+	request, err := newClimateRequest(db)
+	return ecus, request, err
 }
 
 func newMessage(m *dbc.Message, index uint64) (*message, error) {

@@ -68,6 +68,9 @@ func TestFramesDecodeToWhatTheCarDoes(t *testing.T) {
 		}
 	})
 	for _, m := range database(t).Messages {
+		if m.Sender == gatewayNode {
+			continue
+		}
 		for _, sig := range m.Signals {
 			if !seen[m.Name+"."+sig.Name] {
 				t.Errorf("signal %s.%s was never sent", m.Name, sig.Name)
@@ -94,6 +97,9 @@ func TestMessagesKeepTheirCycleTime(t *testing.T) {
 	})
 	want := 0
 	for _, m := range database(t).Messages {
+		if m.Sender == gatewayNode {
+			continue
+		}
 		want += int(10 * time.Second / m.Cycle)
 		if _, ok := last[m.Name]; !ok {
 			t.Errorf("%s was never sent", m.Name)

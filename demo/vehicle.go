@@ -24,7 +24,8 @@ const Seed = 1
 // step is Step in s.
 const step = float64(Step) / float64(time.Second)
 
-// Vehicle is the car with its ECUs. It is for one goroutine at a time.
+// Vehicle is the car with its ECUs. It is for one goroutine at a time, but for
+// Receive.
 type Vehicle struct {
 	state  State
 	road   *road
@@ -33,8 +34,10 @@ type Vehicle struct {
 	driver driver
 	random *rand.Rand
 
-	ecus  []*ecu
-	steps uint64
+	ecus    []*ecu
+	climate *climateRequest
+	inbox   chan can.Frame
+	steps   uint64
 }
 
 // New parks a car at the start of the route. The seed decides how long traffic
@@ -42,14 +45,16 @@ type Vehicle struct {
 // built in and the ECUs don't fit together, which the tests of this package
 // rule out.
 func New(seed uint64) *Vehicle {
-	ecus, err := newECUs()
+	ecus, climate, err := newECUs()
 	if err != nil {
 		panic(err)
 	}
 	v := &Vehicle{
-		road:   newRoad(route, startAltitude),
-		random: rand.New(rand.NewPCG(seed, 0)),
-		ecus:   ecus,
+		road:    newRoad(route, startAltitude),
+		random:  rand.New(rand.NewPCG(seed, 0)),
+		ecus:    ecus,
+		climate: climate,
+		inbox:   make(chan can.Frame, mostRequests),
 		state: State{
 			Odometer:           12_345_600,
 			Gear:               Park,
@@ -79,6 +84,7 @@ func (v *Vehicle) State() State { return v.state }
 // Step simulates Step of time and appends the frames that the ECUs send at the
 // end of it. It allocates only if frames has no room.
 func (v *Vehicle) Step(frames []can.Frame) []can.Frame {
+	v.receive()
 	v.advance()
 	for _, e := range v.ecus {
 		frames = e.send(frames, &v.state, v.steps)

@@ -77,8 +77,8 @@ func TestMistakesStopTheStart(t *testing.T) {
 	}{
 		"missing DBC": {map[string]string{"car.dbc": ""},
 			`fascia.yaml:8:13: can.buses\[0\].dbc\[0\]: .*car.dbc: no such file`},
-		"broken DBC": {map[string]string{"car.dbc": change(goodDBC, "0|16@1+", "0|16@@")},
-			`car.dbc:8:\d+: `},
+		"file that is no DBC": {map[string]string{"car.dbc": "signals:\n  - {signal: A.B, path: Vehicle.Speed}\n"},
+			`car.dbc:1:1: `},
 		"missing mapping": {map[string]string{"mapping.yaml": ""},
 			`fascia.yaml:9:13: can.mapping\[0\]: .*mapping.yaml: no such file`},
 		"folder for a log": {map[string]string{"fascia.yaml": change(goodConfig, "drive.log", ".")},
@@ -104,7 +104,20 @@ func TestMistakesStopTheStart(t *testing.T) {
 		"two mappings for one path": {map[string]string{"mapping.yaml": goodMapping + "  - {signal: Motor.Gear, path: Vehicle.Speed}\n"},
 			`mapping.yaml:3:32: signals\[1\].path: .*mapping.yaml:2:`},
 		"mapping in a language of others": {map[string]string{"fascia.yaml": change(goodConfig, "mapping.yaml", "vss.json"), "vss.json": "{}"},
-			`vss.json: .*want a YAML file`},
+			`vss.json:1:1: want a VSS tree`},
+		"torn mapping of KUKSA's": {map[string]string{"fascia.yaml": change(goodConfig, "mapping.yaml", "vss.json"), "vss.json": "{\"Vehicle\": {"},
+			`vss.json:1:14: the JSON text ends too early`},
+		"formula that is none": {map[string]string{"fascia.yaml": change(goodConfig, "mapping.yaml", "vss.json"),
+			"vss.json": "{\"Vehicle\": {\"type\": \"branch\", \"children\": {\"X\": {\"type\": \"sensor\", \"datatype\": \"float\",\n\"dbc\": {\"signal\": \"Speed\", \"transform\": {\"math\": \"flor(x)\"}}}}}}"},
+			`vss.json:2:50: Vehicle.X: math, column 1: unknown name "flor": did you mean "floor"`},
+		"missing catalogue": {map[string]string{"fascia.yaml": goodConfig + "  catalogue: vss.json\n"},
+			`fascia.yaml:10:14: can.catalogue: .*vss.json: no such file`},
+		"catalogue that is none": {map[string]string{"fascia.yaml": goodConfig + "  catalogue: mapping.yaml\n"},
+			`mapping.yaml:1:1: invalid character`},
+		"device for a catalogue": {map[string]string{"fascia.yaml": goodConfig + "  catalogue: /dev/zero\n"},
+			`fascia.yaml:10:14: can.catalogue: .*/dev/zero: want a regular file`},
+		"time of a window that is none": {map[string]string{"mapping.yaml": goodMapping + "derived:\n  - {path: Vehicle.A, expr: 'rate(Vehicle.Speed, \"1 s\")'}\n"},
+			`mapping.yaml:4:29: derived\[0\].expr: .*rate: want a duration from 10ms to 24h`},
 		"unknown scheme": {map[string]string{"fascia.yaml": change(goodConfig, "replay://", "reply://")},
 			`fascia.yaml:7:15: can.buses\[0\].source: .*unknown scheme "reply": want socketcan, udp, replay or virtual`},
 		"unknown key": {map[string]string{"fascia.yaml": change(goodConfig, "source:", "sorce:")},
@@ -259,6 +272,31 @@ func TestDoubtsAreWarnings(t *testing.T) {
 	}
 	text := strings.Join(problemTexts(warnings), "\n")
 	for _, want := range []string{"mapping.yaml:4:36: derived[0].expr: no mapping feeds Vehicle.Spede", "broker: no listeners"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got %s\nwant %s", text, want)
+		}
+	}
+}
+
+// What a catalogue or KUKSA's files leave in doubt is used, and `check` tells it.
+func TestDoubtsOfACatalogueAreWarnings(t *testing.T) {
+	const tree = `{"Vehicle": {"type": "branch", "children": {
+		"Speeed": {"type": "sensor", "datatype": "float"},
+		"Gear": {"type": "sensor", "datatype": "int8", "dbc2vss": {"signal": "Nothing"}}}}}`
+	file := write(t, map[string]string{
+		"vss.json":    tree,
+		"fascia.yaml": change(goodConfig, "[mapping.yaml]", "[mapping.yaml, vss.json]") + "  catalogue: vss.json\n",
+	})
+	warnings, err := Check(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(problemTexts(warnings), "\n")
+	for _, want := range []string{
+		"signals[0].path: the catalogue has no Vehicle.Speed: did you mean Vehicle.Speeed?",
+		"vss.json:3:72: Vehicle.Gear: no database of the bus can0 has the signal Nothing",
+		"vss.json: 1 of 1 paths have no value: no database has their signals",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got %s\nwant %s", text, want)
 		}

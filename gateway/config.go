@@ -35,6 +35,8 @@ type Config struct {
 	Broker edgebroker.Config `yaml:"broker"`
 	// The buses, and what their signals are called outside.
 	CAN canbus.Config `yaml:"can"`
+	// The log of decisions.
+	Audit AuditConfig `yaml:"audit"`
 	// Who may do what.
 	Auth auth.Config `yaml:"auth"`
 	// Metrics and health over HTTP.
@@ -48,6 +50,9 @@ func (c *Config) Validate(r *config.Reporter) {
 		r.At("data_dir").Errorf("want a folder, such as /var/lib/fascia")
 	}
 	policy := auth.New(c.Auth)
+	c.CAN.Transmit.CheckRoles(r.At("can", "transmit"), policy.HasRole, func(role, topic string) bool {
+		return policy.CanPublish(&auth.Identity{Role: role}, topic).Allow
+	})
 	taken := map[string]string{}
 	if c.Metrics.Listen != "" {
 		taken[c.Metrics.Listen] = "metrics.listen"

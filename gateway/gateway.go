@@ -15,9 +15,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fascia-edge/fascia/audit"
 	"github.com/fascia-edge/fascia/auth"
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/canbus/source"
+	"github.com/fascia-edge/fascia/canbus/transmit"
 	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker"
@@ -47,6 +49,8 @@ type Gateway struct {
 
 	state  *vehicle.State
 	store  atomic.Pointer[store.Store] // nil before Run
+	audit  atomic.Pointer[audit.Log]   // nil before Run, and if it can't be opened
+	policy atomic.Pointer[auth.Policy]
 	broker *edgebroker.Broker
 	buses  *canbus.Buses
 	ready  atomic.Bool
@@ -69,6 +73,7 @@ func New(file string, options Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.config, g.warnings = loaded.config, loaded.warnings
+	g.policy.Store(loaded.policy)
 	w := options.Stderr
 	if w == nil {
 		w = os.Stderr
@@ -82,7 +87,7 @@ func New(file string, options Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.buses, err = canbus.New(g.config.CAN, loaded.plan, canbus.Options{
-		Broker: brokerForBuses{g.broker}, State: g.state, Log: g.log, Virtual: options.Virtual})
+		Broker: brokerForBuses{g.broker}, State: g.state, Log: g.log, Virtual: options.Virtual, Record: g.record, OpenRecording: g.openRecording})
 	return g, err
 }
 
@@ -194,6 +199,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 	})
 	g.store.Store(st)
+	g.openAudit(filepath.Join(dir.Path(), AuditFolder), c.Audit, clock.Trust(c.Time.Synchronised))
+	afterBroker(func(context.Context) { g.closeAudit() })
 	g.broker.Open(st)
 	if listen := c.Metrics.Listen; listen != "" {
 		metrics, err := listenMetrics(listen, g)
@@ -215,6 +222,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	stops = append(stops, func(context.Context) { g.buses.Stop() })
+	forget, err := g.broker.Subscribe(transmit.TopicPrefix+"#", g.act)
+	if err != nil {
+		return err
+	}
+	// Requests are still answered, with a refusal, while the buses stop.
+	stops = slices.Insert(stops, len(stops)-1, func(context.Context) { forget() })
 	g.ready.Store(true)
 	g.log.Info("fascia is running", "version", g.options.Version, "config", g.file,
 		"start_ms", time.Since(g.started).Milliseconds())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -45,12 +46,8 @@ type collector struct{ g *Gateway }
 func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	m := metrics{ch}
-	ready := 0.0
-	if c.g.Ready() {
-		ready = 1
-	}
-	m.gauge("fascia_ready", "1 when everything has started.", ready)
+	m := metrics{ch: ch}
+	m.flag("fascia_ready", "1 when everything has started.", c.g.Ready())
 	m.gauge("fascia_info", "Always 1; the version is in the label.", 1, "version", c.g.options.Version)
 	m.broker(c.g.broker.Stats())
 	m.sessions(c.g.broker.Clients())
@@ -59,38 +56,62 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		m.store(st.Stats())
 	}
 	m.buses(c.g.buses.Status())
+	m.recordings(c.g.buses.Recordings())
+	m.act(c.g.buses.Gate().Rules(), c.g.buses.Gate().Lost())
+	m.health(c.g.buses.Health())
 }
 
 // metrics takes what the rooms count; label names and values come in pairs.
-type metrics struct{ ch chan<- prometheus.Metric }
+type metrics struct {
+	ch     chan<- prometheus.Metric
+	labels []string // of each
+}
+
+// of is the metrics of one thing, which those labels name.
+func (m metrics) of(labels ...string) metrics {
+	return metrics{m.ch, slices.Concat(m.labels, labels)}
+}
 
 func (m metrics) counter(name, help string, value uint64, labels ...string) {
-	m.ch <- constMetric(prometheus.CounterValue, name, help, float64(value), labels)
+	m.ch <- constMetric(prometheus.CounterValue, name, help, float64(value), slices.Concat(m.labels, labels))
 }
 
 func (m metrics) gauge(name, help string, value float64, labels ...string) {
-	m.ch <- constMetric(prometheus.GaugeValue, name, help, value, labels)
+	m.ch <- constMetric(prometheus.GaugeValue, name, help, value, slices.Concat(m.labels, labels))
+}
+
+// flag is a gauge that is 1 or 0.
+func (m metrics) flag(name, help string, set bool) {
+	value := 0.0
+	if set {
+		value = 1
+	}
+	m.gauge(name, help, value)
 }
 
 func (m metrics) buses(list []canbus.BusStatus) {
 	for _, bus := range list {
-		up := 0.0
-		if bus.Active() {
-			up = 1
+		m := m.of("bus", bus.Name)
+		m.flag("fascia_can_bus_active", "1 while frames can come.", bus.Active())
+		for _, state := range canbus.BusStates {
+			m.of("state", state).flag("fascia_can_bus_state", "1 for the state that the bus has.", bus.State == state)
 		}
-		m.gauge("fascia_can_bus_active", "1 while frames can come.", up, "bus", bus.Name)
+		for _, kind := range canbus.ErrorKinds {
+			m.counter("fascia_can_errors_total", "What the CAN controller's error frames told, by kind.", bus.Errors[kind], "kind", kind)
+		}
 		const frames, framesHelp = "fascia_can_frames_total", "Frames received, by what became of them."
-		m.counter(frames, framesHelp, bus.Decoded, "bus", bus.Name, "outcome", "decoded")
-		m.counter(frames, framesHelp, bus.Unused, "bus", bus.Name, "outcome", "unused")
-		m.counter(frames, framesHelp, bus.Unknown, "bus", bus.Name, "outcome", "unknown_id")
-		m.counter(frames, framesHelp, bus.Short, "bus", bus.Name, "outcome", "short")
-		m.counter(frames, framesHelp, bus.Other, "bus", bus.Name, "outcome", "remote_or_error")
-		m.counter("fascia_can_invalid_values_total", "Values outside their type, range or enumeration.", bus.Invalid, "bus", bus.Name)
+		m.counter(frames, framesHelp, bus.Decoded, "outcome", "decoded")
+		m.counter(frames, framesHelp, bus.Unused, "outcome", "unused")
+		m.counter(frames, framesHelp, bus.Unknown, "outcome", "unknown_id")
+		m.counter(frames, framesHelp, bus.Short, "outcome", "short")
+		m.counter(frames, framesHelp, bus.Other, "outcome", "remote_or_error")
+		m.counter("fascia_can_invalid_values_total", "Values outside their type, range or enumeration.", bus.Invalid)
+		m.counter("fascia_can_skipped_values_total", "Values that a mapping of KUKSA's leaves out.", bus.Skipped)
 		const lost, lostHelp = "fascia_can_source_faults_total", "What a source could not use, by kind."
-		m.counter(lost, lostHelp, bus.TornLines, "bus", bus.Name, "kind", "torn_line")
-		m.counter(lost, lostHelp, bus.ClockJumps, "bus", bus.Name, "kind", "clock_jump")
-		m.counter(lost, lostHelp, bus.BadDatagrams, "bus", bus.Name, "kind", "bad_datagram")
-		m.counter(lost, lostHelp, bus.Dropped, "bus", bus.Name, "kind", "dropped")
+		m.counter(lost, lostHelp, bus.TornLines, "kind", "torn_line")
+		m.counter(lost, lostHelp, bus.ClockJumps, "kind", "clock_jump")
+		m.counter(lost, lostHelp, bus.BadDatagrams, "kind", "bad_datagram")
+		m.counter(lost, lostHelp, bus.Dropped, "kind", "dropped")
 	}
 }
 

@@ -36,10 +36,11 @@ func (m metrics) broker(b edgebroker.Stats) {
 		m.counter("fascia_broker_messages_dropped_total", "Messages dropped on the way to a receiver, by reason.", n, "reason", reason)
 	}
 	for _, l := range b.Listeners {
-		m.gauge("fascia_listener_connections", "Open connections of a listener, CONNECT or not.", float64(l.Open), "listener", l.Listener)
-		m.counter("fascia_listener_accepted_total", "Connections that a listener accepted.", l.Accepted, "listener", l.Listener)
+		m := m.of("listener", l.Listener)
+		m.gauge("fascia_listener_connections", "Open connections of a listener, CONNECT or not.", float64(l.Open))
+		m.counter("fascia_listener_accepted_total", "Connections that a listener accepted.", l.Accepted)
 		for reason, n := range l.Refused {
-			m.counter("fascia_listener_refused_total", "Connections that a listener refused, by the limit that they were over, or what they failed at.", n, "listener", l.Listener, "reason", reason)
+			m.counter("fascia_listener_refused_total", "Connections that a listener refused, by the limit that they were over, or what they failed at.", n, "reason", reason)
 		}
 	}
 }
@@ -49,29 +50,27 @@ func (m metrics) sessions(list []edgebroker.ClientInfo) {
 	const shown = " The 250 sessions in which most waits have it."
 	slices.SortStableFunc(list, func(a, b edgebroker.ClientInfo) int { return cmp.Compare(b.QueueBytes, a.QueueBytes) })
 	for _, s := range list[:min(len(list), shownSessions)] {
-		m.gauge("fascia_session_queued_messages", "QoS 1 and 2 messages that wait in a session."+shown, float64(s.Queued), "client", s.ID)
-		m.gauge("fascia_session_queue_bytes", "Bytes that wait in a session and for its socket."+shown, float64(s.QueueBytes), "client", s.ID)
-		m.gauge("fascia_session_inflight_messages", "Messages sent to a client and not acknowledged."+shown, float64(s.Inflight), "client", s.ID)
-		m.counter("fascia_session_dropped_total", "Messages that a client did not get."+shown, s.Dropped, "client", s.ID)
+		m := m.of("client", s.ID)
+		m.gauge("fascia_session_queued_messages", "QoS 1 and 2 messages that wait in a session."+shown, float64(s.Queued))
+		m.gauge("fascia_session_queue_bytes", "Bytes that wait in a session and for its socket."+shown, float64(s.QueueBytes))
+		m.gauge("fascia_session_inflight_messages", "Messages sent to a client and not acknowledged."+shown, float64(s.Inflight))
+		m.counter("fascia_session_dropped_total", "Messages that a client did not get."+shown, s.Dropped)
 	}
 }
 
 func (m metrics) receivers(list []edgebroker.DurableStats) {
 	for _, d := range list {
-		m.gauge("fascia_receiver_queued_messages", "Messages that wait for a durable receiver of the gateway.", float64(d.Messages), "receiver", d.Name)
-		m.gauge("fascia_receiver_queue_bytes", "Bytes of those.", float64(d.Bytes), "receiver", d.Name)
-		m.counter("fascia_receiver_done_total", "Messages that a durable receiver took.", d.Done, "receiver", d.Name)
-		m.counter("fascia_receiver_retries_total", "Times that a durable receiver failed to take a message.", d.Retried, "receiver", d.Name)
-		m.counter("fascia_receiver_dropped_total", "Messages that a durable receiver did not get.", d.Dropped, "receiver", d.Name)
+		m := m.of("receiver", d.Name)
+		m.gauge("fascia_receiver_queued_messages", "Messages that wait for a durable receiver of the gateway.", float64(d.Messages))
+		m.gauge("fascia_receiver_queue_bytes", "Bytes of those.", float64(d.Bytes))
+		m.counter("fascia_receiver_done_total", "Messages that a durable receiver took.", d.Done)
+		m.counter("fascia_receiver_retries_total", "Times that a durable receiver failed to take a message.", d.Retried)
+		m.counter("fascia_receiver_dropped_total", "Messages that a durable receiver did not get.", d.Dropped)
 	}
 }
 
 func (m metrics) store(s store.Stats) {
-	refuses := 0.0
-	if s.Refuses != "" {
-		refuses = 1
-	}
-	m.gauge("fascia_store_refuses", "1 while messages that must be stored are refused; `fascia status` says why.", refuses)
+	m.flag("fascia_store_refuses", "1 while messages that must be stored are refused; `fascia status` says why.", s.Refuses != "")
 	m.gauge("fascia_store_bytes", "Bytes that the store takes on disk.", float64(s.Bytes))
 	m.gauge("fascia_store_free_bytes", "Bytes free on the file system when last looked at.", float64(s.Free))
 	m.gauge("fascia_store_queued_bytes", "Bytes of messages that wait in queues; one counts in each queue.", float64(s.Queued))

@@ -51,6 +51,9 @@ func TestMetricsTellWhatTheRoomsCount(t *testing.T) {
 		`fascia_session_dropped_total{client="gnss"} 0`,
 		`fascia_store_refuses 0`,
 		`fascia_can_bus_active{bus="can0"} 0`, // the log has ended
+		`fascia_can_bus_state{bus="can0",state="ended"} 1`,
+		`fascia_can_bus_state{bus="can0",state="bus_off"} 0`,
+		`fascia_can_errors_total{bus="can0",kind="no_acknowledgement"} 0`,
 		`fascia_can_frames_total{bus="can0",outcome="decoded"} 1`,
 		`fascia_can_frames_total{bus="can0",outcome="unused"} 1`,
 		`fascia_can_frames_total{bus="can0",outcome="unknown_id"} 2`,

@@ -16,7 +16,7 @@ type reloadResult struct {
 
 // Reload reads the configuration and the files it names again and takes over
 // what changed: roles and identities, mappings, DBC files, which messages are
-// published whole, and the log level. It is all or nothing: with any error, or
+// published whole and which are watched, and the log level. It is all or nothing: with any error, or
 // a change to anything else, the gateway goes on as it was, and the error says
 // why.
 func (g *Gateway) Reload() error {
@@ -30,6 +30,7 @@ func (g *Gateway) Reload() error {
 	} else {
 		setLevel(&g.level, l.config.Log.Level)
 		g.broker.SetPolicy(l.policy)
+		g.policy.Store(l.policy)
 		g.buses.Use(l.plan)
 		g.logWarnings(l.warnings)
 		g.log.Info("configuration reloaded", "config", g.file)
@@ -60,6 +61,8 @@ func refuseFixed(old, new *Config) error {
 		{"time", old.Time, new.Time},
 		{"broker", old.Broker, new.Broker},
 		{"can.buses (names and sources)", fixedBuses(old.CAN), fixedBuses(new.CAN)},
+		{"can.record", old.CAN.Record, new.CAN.Record},
+		{"audit", old.Audit, new.Audit},
 		{"metrics", old.Metrics, new.Metrics},
 	} {
 		if !reflect.DeepEqual(section.old, section.new) {

@@ -20,6 +20,7 @@ func TestReloadRefusesWhatIsFixed(t *testing.T) {
 		"store":        {"", "store: {size: 64MiB}\n"},
 		"time":         {"", "time: {synchronised: never}\n"},
 		"broker":       {"broker:\n", "broker:\n  limits: {connections: 5}\n"},
+		"audit":        {"", "audit: {size: 32MiB}\n"},
 		"metrics":      {"", "metrics: {listen: \"127.0.0.1:0\"}\n"},
 	}
 	covered := map[string]bool{"log": true, "can": true, "auth": true} // reloaded, in part or as a whole
@@ -35,6 +36,7 @@ func TestReloadRefusesWhatIsFixed(t *testing.T) {
 	all := []section{
 		{"can.buses (names and sources)", "name: can0", "name: can1"},
 		{"can.buses (names and sources)", "speed=max", "speed=1"},
+		{"can.record", "  mapping:", "  record: [{name: drive}]\n  mapping:"},
 	}
 	for name, c := range sections {
 		all = append(all, section{name, c[0], c[1]})

@@ -3,11 +3,14 @@ package gateway
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fascia-edge/fascia/canbus"
+	"github.com/fascia-edge/fascia/canbus/health"
+	"github.com/fascia-edge/fascia/canbus/record"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker/listen"
 	"github.com/fascia-edge/fascia/vehicle"
@@ -29,6 +32,9 @@ type Status struct {
 	Store         StoreStatus        `json:"store"`
 	Values        int                `json:"values"` // paths that ever had one
 	Buses         []canbus.BusStatus `json:"buses"`
+	Recordings    []record.Status    `json:"recordings"`
+	Audit         AuditStatus        `json:"audit"`
+	Health        health.Status      `json:"health"` // of messages and signals
 }
 
 // VehicleStatus names the vehicle.
@@ -118,6 +124,10 @@ func (g *Gateway) Status() Status {
 		Store:  g.storeStatus(c),
 		Values: values,
 		Buses:  g.buses.Status(),
+		Audit:  g.auditStatus(filepath.Join(c.DataDir, AuditFolder)),
+		Health: g.buses.Health(),
+
+		Recordings: g.buses.Recordings(),
 	}
 }
 
@@ -125,6 +135,7 @@ func (g *Gateway) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, g.Status()) })
 	g.handleSessions(mux)
+	g.handleAct(mux)
 	return mux
 }
 

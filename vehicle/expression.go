@@ -22,11 +22,17 @@ var ErrMissing = errors.New("vehicle: a value is missing")
 // expr-lang.org: Vehicle.Speed > 5 and Vehicle.Cabin.Door.Row1.DriverSide.IsOpen.
 // A missing value makes the whole expression missing, never a part of it: with
 // "not x" a missing x would otherwise come out as true.
+//
+// Functions of a path and a duration look back: rate(Vehicle.Speed, "1s") is how
+// fast it changes. They are rate, delta, mean, min, max, integral and count, and
+// missing until values have covered the duration since the path was last missing.
+//
 // It is not safe for concurrent use; compile one for each goroutine.
 type Expression struct {
 	source  string
 	program *vm.Program
 	slots   []*Slot
+	views   []view
 	env     map[string]any
 	machine vm.VM
 }
@@ -41,22 +47,37 @@ func (s *State) CompileCondition(source string) (*Expression, error) {
 }
 
 func (s *State) compile(source string, options ...expr.Option) (*Expression, error) {
-	names := &pathNames{}
+	names, views := &pathNames{}, &viewCalls{}
 	options = append(options,
 		expr.Env(map[string]any{}),
 		expr.AllowUndefinedVariables(),
-		expr.Patch(names))
+		expr.Patch(names),
+		expr.Patch(views))
 	program, err := expr.Compile(source, options...)
+	if views.err != nil {
+		err = views.err // it is why the rest can't be compiled
+	}
 	if err != nil {
 		return nil, fmt.Errorf("expression %q: %s", source, firstLine(err))
 	}
 	e := &Expression{source: source, program: program, env: map[string]any{}}
-	for _, name := range names.found(program.Node()) {
+	found := slices.DeleteFunc(names.found(program.Node()), views.made)
+	for _, call := range views.calls {
+		if !slices.Contains(found, call.path) {
+			found = append(found, call.path)
+		}
+	}
+	slices.Sort(found)
+	for _, name := range found {
 		if !isPath(name) {
 			return nil, fmt.Errorf("expression %q: %q is not a path: want one that begins with %s",
 				source, name, strings.Join(Roots, "., ")+".")
 		}
 		e.slots = append(e.slots, s.Slot(name))
+	}
+	for _, call := range views.calls {
+		slot := s.Slot(call.path)
+		e.views = append(e.views, view{call, slot, slot.window(call.length)})
 	}
 	return e, nil
 }
@@ -83,6 +104,13 @@ func (e *Expression) Eval(now int64) (Value, error) {
 		}
 		e.env[slot.path] = r.Value.Any()
 	}
+	for i := range e.views {
+		v, err := e.views[i].look(now)
+		if err != nil {
+			return Value{}, err
+		}
+		e.env[e.views[i].call.name] = v
+	}
 	out, err := e.machine.Run(e.program, e.env)
 	if err != nil {
 		return Value{}, fmt.Errorf("expression %q: %s", e.source, firstLine(err))
@@ -103,6 +131,8 @@ func (e *Expression) True(now int64) bool {
 
 func valueOf(x any) (Value, error) {
 	switch x := x.(type) {
+	case nil: // x > 0 ? y / x : nil
+		return Invalid(), nil
 	case bool:
 		return Bool(x), nil
 	case int:

@@ -111,6 +111,7 @@ func TestResultsHaveTheirKind(t *testing.T) {
 		"Vehicle.Speed > 1":            Bool(true),
 		`Vehicle.Gear > 2 ? "D" : "P"`: String("D"),
 		"Vehicle.Speed / 0":            Invalid(),
+		"Vehicle.Gear > 3 ? 1 : nil":   Invalid(),
 	} {
 		e, err := s.Compile(source)
 		if err != nil {

@@ -14,6 +14,7 @@ func FuzzExpression(f *testing.F) {
 		`Vehicle.ADAS.ActiveAutonomyLevel in ["SAE_3", "SAE_4"]`,
 		"let limit = Vehicle.Gear * 20; Vehicle.Speed < limit",
 		"[Vehicle.Speed, Link.cloud.up] | all(# > 1)",
+		`rate(Vehicle.Speed, "1s") < -3`, `count(Vehicle.A, "5m") + max(Vehicle.A, Vehicle.B)`, `mean(mean(Vehicle.A, "1s"), "1s")`,
 		"Vehicle?.Speed ?? 1", `Vehicle["Speed"]`, "Vehicle.A.B[0]", "$env", "1 + 1", "",
 	} {
 		f.Add(seed)
@@ -39,7 +40,7 @@ func FuzzExpression(f *testing.F) {
 			for _, path := range e.Paths() {
 				s.Slot(path).Set(v, 0, 1)
 			}
-			got, err := e.Eval(1)
+			got, err := e.Eval(1 + int64(longestWindow)) // a value holds until the next
 			if errors.Is(err, ErrMissing) || err == nil && !got.IsSet() {
 				t.Fatalf("%q with %v: %v, %v", source, v, got, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"sync"
 	"time"
+	"weak"
 )
 
 // Reading is a value with the moments it was set at.
@@ -80,6 +81,9 @@ type Slot struct {
 	mu      sync.Mutex // guards the fields below
 	reading Reading
 	timeout time.Duration
+	// windows are those that expressions look through. Who drops an expression,
+	// as a reload does, need not tell: its windows end with it.
+	windows []weak.Pointer[window]
 }
 
 // Path is the VSS path with dots.
@@ -89,8 +93,11 @@ func (s *Slot) Path() string { return s.path }
 // since 1970; boot the same moment as BootNow gives it.
 func (s *Slot) Set(v Value, wall, boot int64) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.windows) > 0 {
+		s.feed(v, boot)
+	}
 	s.reading = Reading{Value: v, Wall: wall, Boot: boot}
-	s.mu.Unlock()
 }
 
 // Expire sets the age from which on a value counts as missing; 0 is never.
@@ -111,6 +118,49 @@ func (s *Slot) Get(now int64) (Reading, bool) {
 		return r, false
 	}
 	return r, true
+}
+
+// feed hands a value to the windows; it is called with mu held, before the
+// reading changes.
+func (s *Slot) feed(v Value, boot int64) {
+	gap := s.timeout > 0 && s.reading.Age(boot) > s.timeout
+	alive := s.windows[:0]
+	for _, p := range s.windows {
+		w := p.Value()
+		if w == nil {
+			continue
+		}
+		if gap {
+			w.clear()
+		}
+		w.add(v, boot)
+		alive = append(alive, p)
+	}
+	s.windows = alive
+}
+
+// window returns the slot's window of a length, made if need be. A new one
+// begins with the latest reading.
+func (s *Slot) window(length time.Duration) *window {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.windows {
+		if w := p.Value(); w != nil && w.span == int64(length) {
+			return w
+		}
+	}
+	w := newWindow(length)
+	w.add(s.reading.Value, s.reading.Boot)
+	s.windows = append(s.windows, weak.Make(w))
+	return w
+}
+
+// measure looks through one of the slot's windows at the boot time now.
+func (s *Slot) measure(w *window, now int64) (m span, text, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok = w.measure(now)
+	return m, w.text, ok
 }
 
 // Last returns the latest reading whatever its age and validity.

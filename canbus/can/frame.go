@@ -25,6 +25,7 @@ const (
 	FD                         // CAN FD frame
 	BRS                        // FD: bit rate switched for the data phase
 	ESI                        // FD: the sender is error passive
+	Own                        // sent by this process, and heard back from the bus
 )
 
 // Frame is one CAN frame. The zero value is an empty data frame with id 0.
@@ -43,14 +44,19 @@ var fdLengths = [16]uint8{0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64}
 // 15, stands for in a CAN FD frame. In a classic frame 9 to 15 stand for 8.
 func FDLength(dlc uint8) uint8 { return fdLengths[dlc&0xF] }
 
+// FDCode is the data length code of the shortest CAN FD frame that holds n
+// bytes, n at most MaxDataFD.
+func FDCode(n int) uint8 {
+	code := uint8(0)
+	for int(FDLength(code)) < n && code < 15 {
+		code++
+	}
+	return code
+}
+
 // IsFDLength reports whether a CAN FD frame can hold exactly n bytes.
 func IsFDLength(n int) bool {
-	for _, l := range fdLengths {
-		if int(l) == n {
-			return true
-		}
-	}
-	return false
+	return n >= 0 && n <= MaxDataFD && int(FDLength(FDCode(n))) == n
 }
 
 // Has reports whether every flag of f is set.

@@ -1,5 +1,6 @@
 // Package canlog reads recordings of CAN traffic: candump's log and console
-// forms, Vector's .asc and PEAK's .trc, each plain or compressed with gzip.
+// forms, Vector's .asc and .blf and PEAK's .trc, each plain or compressed with
+// gzip.
 //
 // Recordings come from foreign tools and from machines that lost power, so a
 // line that can't be read is counted and skipped, never fatal.
@@ -45,6 +46,8 @@ const (
 	Candump        // can-utils candump: -l, -L and the console form with any options
 	ASC            // Vector ASCII logging
 	TRC            // PEAK-System trace, file versions 1.0 to 1.3, 2.0 and 2.1
+	Block          // recorded by Fascia itself (package block)
+	BLF            // Vector binary logging
 )
 
 func (f Format) String() string {
@@ -55,6 +58,10 @@ func (f Format) String() string {
 		return "Vector .asc"
 	case TRC:
 		return "PEAK .trc"
+	case Block:
+		return "Fascia blocks"
+	case BLF:
+		return "Vector .blf"
 	default:
 		return "unknown"
 	}
@@ -74,7 +81,7 @@ type Record struct {
 	StampText []byte
 
 	Bus  string // as the log names it: can0 in candump's, 1 in the others; may be ""
-	Line int    // counted from 1
+	Line int    // counted from 1; in blocks the number of the block, in .blf of the object
 }
 
 // SkippedLine is a line that could not be read, and why.
@@ -100,6 +107,8 @@ type Reader struct {
 	buses   map[string]string
 	asc     ascState
 	trc     trcState
+	blocks  blockState
+	blf     blfState
 	err     error
 }
 
@@ -149,6 +158,16 @@ func (rd *Reader) Scan() bool {
 		if rd.err = rd.decompress(); rd.err != nil {
 			return false
 		}
+		rd.lookForBlocks()
+		if rd.err = rd.lookForBLF(); rd.err != nil {
+			return false
+		}
+	}
+	switch rd.format {
+	case Block:
+		return rd.scanBlock()
+	case BLF:
+		return rd.scanBLF()
 	}
 	for {
 		line, err := rd.nextLine()
@@ -182,7 +201,9 @@ func (rd *Reader) SkippedLines() []SkippedLine { return rd.kept }
 
 // Buffered reports whether Scan can go on without reading from the log's file or
 // pipe: who hands results on does so before it waits.
-func (rd *Reader) Buffered() bool { return rd.lines.Buffered() > 0 }
+func (rd *Reader) Buffered() bool {
+	return rd.blocks.left() > 0 || rd.blf.objects != nil && rd.blf.objects.Buffered() > 0 || rd.lines.Buffered() > 0
+}
 
 // Format is the log's format, Auto as long as no line has told it.
 func (rd *Reader) Format() Format { return rd.format }
@@ -289,10 +310,10 @@ func (rd *Reader) atEnd(err error) error {
 	}
 	if rd.skipped > 0 {
 		first := rd.kept[0]
-		return fmt.Errorf("%w: want a candump, Vector .asc or PEAK .trc log; of %d lines %d could not be read, the first is line %d: %s",
+		return fmt.Errorf("%w: want a candump, Vector .asc, .blf or PEAK .trc log; of %d lines %d could not be read, the first is line %d: %s",
 			ErrNoFrames, rd.line, rd.skipped, first.Line, first.Reason)
 	}
-	return fmt.Errorf("%w: want a candump, Vector .asc or PEAK .trc log, found %d lines without a frame", ErrNoFrames, rd.line)
+	return fmt.Errorf("%w: want a candump, Vector .asc, .blf or PEAK .trc log, found %d lines without a frame", ErrNoFrames, rd.line)
 }
 
 // bus returns the name as a string, the same one each time.

@@ -29,36 +29,12 @@ type Value struct {
 
 // Decode appends the values that the frame carries to dst, in the order of the
 // file, and returns it; it allocates only where dst has no room. Multiplexed
-// signals are among them when the multiplexer has their value. The frame is
-// taken to be of this message: finding it by its identifier is the caller's
-// part. A frame longer than the message is decoded.
+// signals are among them when every multiplexer above them has their value. The
+// frame is taken to be of this message: finding it by its identifier is the
+// caller's part. A frame longer than the message is decoded.
 //
 // The error is ErrShort or ErrNoData, and dst is then returned as it was.
-func (m *Message) Decode(fr *can.Frame, dst []Value) ([]Value, error) {
-	if fr.Flags&(can.Remote|can.Error) != 0 {
-		return dst, ErrNoData
-	}
-	if int(fr.Len) < m.Size {
-		return dst, ErrShort
-	}
-	var chosen uint64
-	if m.multiplexer != nil {
-		chosen = uint64(m.multiplexer.raw(&fr.Data))
-	}
-	for i := range m.steps {
-		st := &m.steps[i]
-		if st.multiplexed && st.muxValue != chosen {
-			continue
-		}
-		word := st.load(&fr.Data) // as in raw, which is too long to be inlined: 7 ns a signal, not 10
-		if st.spill > 0 {
-			word = st.withNinth(word, &fr.Data)
-		}
-		raw := st.cut(word)
-		dst = append(dst, Value{st.signal, raw, st.physical(raw)})
-	}
-	return dst, nil
-}
+func (m *Message) Decode(fr *can.Frame, dst []Value) ([]Value, error) { return m.plan.Decode(fr, dst) }
 
 // Number is the physical value, exactly: an integer if the signal's values are
 // integers and this one fits 64 bits, else a float. NaN and the infinities are
@@ -95,23 +71,6 @@ func (v Value) Choice() (string, bool) {
 	return name, ok
 }
 
-// step is what decoding a signal takes: 8 bytes loaded at a byte, shifted,
-// masked, sign-extended and scaled. A frame always has 64 bytes of memory, so
-// the load needs no care for its length: the mask cuts off what lies beyond.
-type step struct {
-	signal        *Signal
-	mask          uint64
-	scale, offset float64
-	muxValue      uint64
-	at            uint8 // byte of the load, at most 56
-	shift         uint8 // right, after the load
-	extend        uint8 // left and arithmetically right again: 64-length if signed, else 0
-	spill         uint8 // bits in a ninth byte: a long signal that starts inside a byte
-	kind          kind
-	bigEndian     bool
-	multiplexed   bool
-}
-
 // kind is how raw bits become a number.
 type kind uint8
 
@@ -122,81 +81,76 @@ const (
 	kindFloat64
 )
 
-// compile makes the step of a signal that lies within 64 bytes.
+// field is where a signal's bits are: within 8 bytes loaded at a byte, and for a
+// long signal that starts inside a byte in a ninth. A frame always has 64 bytes
+// of memory, so the load needs no care for its length.
+type field struct {
+	at        uint8 // byte of the load, at most 56
+	skip      uint8 // bits of the load before the signal's first, in its own order
+	kind      kind
+	bigEndian bool
+	ninth     bool
+	right     uint8  // 64 - length
+	mask      uint64 // all ones if the sign is to be kept, which the shift extends
+}
+
+// compile finds the field of a signal that lies within 64 bytes.
 func (s *Signal) compile() {
-	st := step{signal: s, scale: s.Scale, offset: s.Offset, multiplexed: s.Multiplexed, muxValue: s.MuxValue, bigEndian: s.BigEndian}
-	st.mask = math.MaxUint64 >> (64 - s.Length)
-	first := s.Start // counted from the least significant bit of byte 0 (Intel)
-	if s.BigEndian {
-		first = s.Start&^7 + 7 - s.Start&7 // from the most significant (Motorola)
-	}
-	st.at = uint8(min(first/8, can.MaxDataFD-8))
-	skip := first - 8*int(st.at)
-	if spill := skip + s.Length - 64; spill > 0 {
-		st.spill = uint8(spill)
-	}
-	st.shift = uint8(skip)
-	if s.BigEndian {
-		st.shift = uint8(max(0, 64-skip-s.Length))
+	first := s.firstBit()
+	at := min(first/8, can.MaxDataFD-8)
+	f := field{at: uint8(at), skip: uint8(first - 8*at), bigEndian: s.BigEndian, right: uint8(64 - s.Length), mask: math.MaxUint64}
+	f.ninth = int(f.skip)+s.Length > 64
+	if s.Float || !s.Signed {
+		f.mask >>= f.right
 	}
 	switch {
 	case s.Float && s.Length == 32:
-		st.kind = kindFloat32
+		f.kind = kindFloat32
 	case s.Float:
-		st.kind = kindFloat64
-	case s.Signed:
-		st.extend = uint8(64 - s.Length)
-	case s.Length == 64:
-		st.kind = kindUint64
+		f.kind = kindFloat64
+	case s.Length == 64 && !s.Signed:
+		f.kind = kindUint64
 	}
-	s.step = st
+	s.field = f
 
 	const exact = 1 << 53 // above it a float64 is an integer whatever was meant
 	s.integer = !s.Float && s.Scale == math.Trunc(s.Scale) && s.Offset == math.Trunc(s.Offset) &&
 		math.Abs(s.Scale) <= exact && math.Abs(s.Offset) <= exact
-	s.fullUnsigned = st.kind == kindUint64
+	s.fullUnsigned = f.kind == kindUint64
 	if s.integer {
 		s.intScale, s.intOffset = int64(s.Scale), int64(s.Offset)
 	}
 }
 
-// raw is the signal's bits.
-func (st *step) raw(data *[can.MaxDataFD]byte) int64 {
-	word := st.load(data)
-	if st.spill > 0 {
-		word = st.withNinth(word, data)
+// raw is the signal's bits, sign-extended if it is signed.
+func (f *field) raw(data *[can.MaxDataFD]byte) int64 {
+	return int64(f.top(data)) >> (f.right & 63) & int64(f.mask)
+}
+
+// selected is the signal's bits as a multiplexer is read: without a sign.
+func (f *field) selected(data *[can.MaxDataFD]byte) uint64 { return f.top(data) >> (f.right & 63) }
+
+// top has the signal's bits in its uppermost bits.
+func (f *field) top(data *[can.MaxDataFD]byte) uint64 {
+	word := binary.LittleEndian.Uint64(data[f.at:])
+	if f.bigEndian {
+		word = bits.ReverseBytes64(word) << f.skip
+		if f.ninth {
+			word |= uint64(data[f.at+8]) >> (8 - f.skip)
+		}
+		return word
 	}
-	return st.cut(word)
-}
-
-// load has the signal's bits in its low bits. Shifts are masked, here and in cut,
-// because the compiler then leaves out its own care for shifts of 64 and more.
-func (st *step) load(data *[can.MaxDataFD]byte) uint64 {
-	word := binary.LittleEndian.Uint64(data[st.at:])
-	if st.bigEndian {
-		word = bits.ReverseBytes64(word)
+	word >>= f.skip
+	if f.ninth {
+		word |= uint64(data[f.at+8]) << (64 - f.skip)
 	}
-	return word >> (st.shift & 63)
+	return word << f.right
 }
 
-// cut takes away what is not the signal's and extends the sign.
-func (st *step) cut(word uint64) int64 {
-	return int64(word&st.mask) << (st.extend & 63) >> (st.extend & 63)
-}
-
-// withNinth joins the bits of the ninth byte: above the others (Intel), where
-// the shift left room, or below them (Motorola).
-func (st *step) withNinth(word uint64, data *[can.MaxDataFD]byte) uint64 {
-	ninth := uint64(data[st.at+8])
-	if st.bigEndian {
-		return word<<st.spill | ninth>>(8-st.spill)
-	}
-	return word | ninth<<(64-st.shift)
-}
-
-func (st *step) physical(raw int64) float64 {
+// physical is the number that raw bits stand for.
+func (s *Signal) physical(raw int64) float64 {
 	var number float64
-	switch st.kind {
+	switch s.field.kind {
 	case kindInt:
 		number = float64(raw)
 	case kindUint64:
@@ -208,5 +162,5 @@ func (st *step) physical(raw int64) float64 {
 	}
 	// The conversion forbids fusing the multiplication with the addition, which
 	// some processors do and which changes the last digit.
-	return float64(number*st.scale) + st.offset
+	return float64(number*s.Scale) + s.Offset
 }

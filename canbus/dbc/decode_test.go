@@ -202,24 +202,3 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations a frame, want none", n)
 	}
 }
-
-func BenchmarkDecodeDrive(b *testing.B) {
-	db, _, err := Load(shared(b, "hyundai_i30_2014.dbc"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	frames := drive(b)
-	values := make([]Value, 0, 64)
-	signals, decoded := 0, 0
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		fr := &frames[i%len(frames)]
-		if m := db.Message(fr.ID, false); m != nil {
-			values, _ = m.Decode(fr, values[:0]) // short frames belong to the drive
-			signals += len(values)
-			decoded++
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(signals), "ns/signal")
-	b.ReportMetric(float64(signals)/float64(decoded), "signals/frame")
-}

@@ -10,21 +10,36 @@ import "math"
 // Of a signal with Scale 0, which has no inverse, physical-Offset is packed.
 //
 // Encode panics, as encoding/binary does, if data is shorter than the message.
-// The choice of the multiplexer's value is the caller's.
+// Select makes the frame one that carries a multiplexed signal.
 func (s *Signal) Encode(data []byte, physical float64) {
 	number := physical - s.Offset
 	if s.Scale != 0 {
 		number /= s.Scale
 	}
-	bits := s.bits(number)
+	s.EncodeRaw(data, int64(s.nearest(number, physical)))
+}
+
+// EncodeRaw packs raw bits as Value.Raw has them: the inverse of Decode for who
+// needs integers beyond 2^53 to the last digit. Bits beyond the signal's length
+// are cut off.
+func (s *Signal) EncodeRaw(data []byte, raw int64) {
 	at := s.Start
 	for i := range s.Length {
-		bit := bits >> i // from the least significant (Intel)
+		bit := uint64(raw) >> i // from the least significant (Intel)
 		if s.BigEndian {
-			bit = bits >> (s.Length - 1 - i)
+			bit = uint64(raw) >> (s.Length - 1 - i)
 		}
 		setBit(data, at, bit&1)
 		at = s.next(at)
+	}
+}
+
+// Select sets every multiplexer that the signal depends on, so that the frame
+// carries it: to the first value of each that does so. A signal that is not
+// multiplexed needs nothing.
+func (s *Signal) Select(data []byte) {
+	for ; s.Selector != nil; s = s.Selector {
+		s.Selector.EncodeRaw(data, int64(s.MuxValue))
 	}
 }
 
@@ -37,9 +52,26 @@ func setBit(data []byte, at int, bit uint64) {
 	}
 }
 
-// bits is the raw form of a number, in the low Length bits.
+// nearest is the raw form of a number. Where a large number was rounded on its
+// way to physical or back, that is one beside it which decodes to physical.
+func (s *Signal) nearest(number, physical float64) uint64 {
+	first := s.bits(number)
+	if s.physical(int64(first)) == physical {
+		return first
+	}
+	number = math.RoundToEven(number)
+	step := max(1, math.Nextafter(math.Abs(number), math.Inf(1))-math.Abs(number))
+	for _, beside := range [...]float64{number + step, number - step} {
+		if raw := s.bits(beside); s.physical(int64(raw)) == physical {
+			return raw
+		}
+	}
+	return first
+}
+
+// bits is the raw form of a number, as Value.Raw has it.
 func (s *Signal) bits(number float64) uint64 {
-	switch s.step.kind {
+	switch s.field.kind {
 	case kindFloat32:
 		return uint64(math.Float32bits(float32(number)))
 	case kindFloat64:
@@ -55,13 +87,13 @@ func (s *Signal) bits(number float64) uint64 {
 		case number >= limit:
 			return 1<<(s.Length-1) - 1
 		case number <= -limit:
-			return 1 << (s.Length - 1)
+			return math.MaxUint64 << (s.Length - 1)
 		}
 		return uint64(int64(number))
 	}
 	switch {
 	case number >= math.Ldexp(1, s.Length):
-		return s.step.mask
+		return s.field.mask
 	case number <= 0:
 		return 0
 	}

@@ -36,3 +36,28 @@ func TestEncodeRoundsAndStaysWithinTheBits(t *testing.T) {
 		}
 	}
 }
+
+// Close to 2^53 raw values are as fine as float64s: one more or less on the way
+// to physical and back would be another number.
+func TestEncodeOfLargeNumbersDecodesToTheSame(t *testing.T) {
+	for _, c := range []struct {
+		signal string
+		raw    int64
+	}{
+		{`0|53@1- (3,1000)`, -3382328139916897},
+		{`0|52@1+ (0.01,1000000000)`, 4122283151025569},
+		{`0|53@1+ (1E-7,-40)`, 2916561335255609},
+		{`0|53@1+ (3,0)`, 3184038832220893},
+	} {
+		db, _ := parseText(t, "BO_ 1 M: 8 X\n SG_ S : "+c.signal+` [0|1] "" X`+"\n")
+		s := db.Messages[0].Signals[0]
+		fr := frame(t, 1, false, "0000000000000000")
+		s.EncodeRaw(fr.Bytes(), c.raw)
+		before, _ := s.Message.Decode(fr, nil)
+		s.Encode(fr.Bytes(), before[0].Physical)
+		after, _ := s.Message.Decode(fr, nil)
+		if after[0].Physical != before[0].Physical {
+			t.Errorf("%s: %v, packed, came back as %v", c.signal, before[0].Physical, after[0].Physical)
+		}
+	}
+}

@@ -1,55 +1,27 @@
 package dbc
 
-// finish checks the layout of every message, when all sections are read, and
-// compiles its steps.
+// finish applies what refers to messages, when all of them are known, checks
+// their layout and compiles them.
 func (r *reader) finish() {
-	if len(r.db.Messages) == 0 {
-		r.warn(Place{r.db.File, 1, 1}, "the file defines no message")
+	for _, apply := range r.later {
+		apply()
 	}
-	for _, m := range r.db.Messages {
-		if m.Cycle < 0 {
-			m.Cycle = r.cycle
-		}
+	if r.defined == 0 {
+		r.warnAt(Place{r.file, 1, 1}, "the file defines no message")
+	}
+	for i, m := range r.all {
 		r.multiplex(m)
-		r.overlaps(m)
-		m.steps = make([]step, len(m.Signals))
+		r.apply(m)
+		if m.J1939 {
+			r.db.addToGroup(m.Message, i)
+		}
+		r.overlaps(m.Message)
 		for i, s := range m.Signals {
 			s.Index = i
 			s.compile()
-			m.steps[i] = s.step
-			if s.Multiplexer {
-				m.multiplexer = &m.steps[i]
-			}
 		}
+		m.plan = m.Plan(m.Signals)
 	}
-}
-
-// multiplex keeps one multiplexer, the first, and leaves out what depends on one
-// that isn't there.
-func (r *reader) multiplex(m *Message) {
-	var multiplexer *Signal
-	for _, s := range m.Signals {
-		switch {
-		case !s.Multiplexer:
-		case multiplexer == nil:
-			multiplexer = s
-		default:
-			s.Multiplexer = false
-			r.warn(s.Place, "message %s has a second multiplexer %s beside %s: it is read as a plain signal", m.Name, s.Name, multiplexer.Name)
-		}
-	}
-	if multiplexer != nil {
-		return
-	}
-	kept := m.Signals[:0]
-	for _, s := range m.Signals {
-		if s.Multiplexed {
-			r.warn(s.Place, "signal %s.%s is multiplexed and its message has no multiplexer: it is left out", m.Name, s.Name)
-			continue
-		}
-		kept = append(kept, s)
-	}
-	m.Signals = kept
 }
 
 // overlaps warns of signals that share bits and may come in one frame; each is
@@ -60,16 +32,11 @@ func (r *reader) overlaps(m *Message) {
 		bits[i] = s.occupies()
 		for j, other := range m.Signals[:i] {
 			if bits[i].meets(&bits[j]) && s.together(other) {
-				r.warn(s.Place, "signal %s.%s shares bits with %s (%s)", m.Name, s.Name, other.Name, other.Place)
+				r.warnAt(s.Place, "signal %s.%s shares bits with %s (%s)", m.Name, s.Name, other.Name, other.Place)
 				break
 			}
 		}
 	}
-}
-
-// together reports whether one frame can carry both signals.
-func (s *Signal) together(other *Signal) bool {
-	return !s.Multiplexed || !other.Multiplexed || s.MuxValue == other.MuxValue
 }
 
 // bitset holds the bits of a 64-byte payload.

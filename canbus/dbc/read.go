@@ -2,20 +2,13 @@ package dbc
 
 import (
 	"fmt"
-	"math"
 	"os"
-	"strings"
-	"text/scanner"
-	"time"
-
-	"go.einride.tech/can/pkg/dbc"
-
-	"github.com/fascia-edge/fascia/canbus/can"
+	"slices"
 )
 
-// independent is the pseudo message in which Vector's editor keeps signals that
-// belong to none.
-const independent = 0xC0000000
+// maxWarnings bounds what is said of one file: one that is no DBC at all could
+// have a warning on every line.
+const maxWarnings = 1000
 
 // Load reads a DBC file. The error is the operating system's for a file that
 // can't be read, and an *Error with its place for one that is no DBC.
@@ -35,235 +28,233 @@ func Load(file string) (*Database, []Warning, error) {
 }
 
 // Parse reads a DBC file's contents; name stands for the file in places. The
-// text is UTF-8 or Windows-1252. The error is an *Error.
+// text is UTF-8 or Windows-1252.
+//
+// What breaks the format's rules is read as well as it can be, or left out, with
+// a Warning either way. The error is an *Error, for a file of which nothing can
+// be used: it is no text, holds no statement of the format, or defines messages
+// of which none makes sense.
 func Parse(name string, data []byte) (*Database, []Warning, error) {
-	text, extended := prepare(name, data)
-	defs, err := parse(name, text)
-	if err != nil {
+	text, foreign := utf8From(data)
+	if at, reason := refused(data); reason != "" {
+		return nil, nil, &Error{newScanner(name, data).place(at), reason}
+	}
+	r := reader{
+		scanner: newScanner(name, text),
+		db:      &Database{File: name, Tables: map[string]map[int64]string{}},
+		byID:    map[uint32]*building{},
+		names:   map[string]*Message{},
+		enums:   map[string][]string{},
+	}
+	if foreign >= 0 {
+		r.warn(foreign, "this character is no UTF-8: the file is read as Windows-1252")
+	}
+	r.statements()
+	if err := r.unusable(); err != nil {
 		return nil, nil, err
 	}
-	r := reader{db: &Database{File: name, byID: map[uint32]*Message{}}}
-	if extended != nil {
-		r.warnings = append(r.warnings, Warning{*extended, "extended multiplexing (SG_MUL_VAL_) is not applied: multiplexed signals follow their mN mark alone"})
-	}
-	for _, def := range defs {
-		if err := r.read(def); err != nil {
-			return nil, nil, err
-		}
-	}
 	r.finish()
-	return r.db, r.warnings, nil
+	if err := r.nonsense(); err != nil {
+		return nil, nil, err
+	}
+	return r.db, r.sorted(), nil
 }
 
-// parse calls the parser; whatever it trips over becomes an error with a place.
-func parse(name string, text []byte) (defs []dbc.Def, err error) {
-	p := dbc.NewParser(name, text)
-	defer func() {
-		if fault := recover(); fault != nil {
-			at := Place{name, 1, 1}
-			if defs := p.Defs(); len(defs) > 0 {
-				at = place(defs[len(defs)-1].Position())
-			}
-			err = &Error{at, fmt.Sprintf("unreadable after this definition (%v)", fault)}
-		}
-	}()
-	if fault := p.Parse(); fault != nil {
-		return nil, &Error{place(fault.Position()), reason(fault.Reason())}
-	}
-	return p.Defs(), nil
-}
-
-func place(p scanner.Position) Place { return Place{p.Filename, p.Line, p.Column} }
-
-// reason turns the parser's words into ours: what was expected.
-func reason(text string) string {
-	switch {
-	case strings.HasPrefix(text, "invalid standard ID"):
-		return "message id is more than 2047: want an 11-bit id, or bit 31 set for a 29-bit one"
-	case strings.HasPrefix(text, "invalid extended ID"):
-		return "message id: want at most 29 bits beside bit 31"
-	case text == "expected ident":
-		return "want a name or a keyword such as BO_, SG_ or VAL_"
-	case text == "expected multiplexer":
-		return `want ":", or a multiplexer mark: M or m and a number, before it`
-	case strings.Contains(text, "separate successive digits"):
-		return "want a name that begins with a letter or an underscore"
-	case strings.HasPrefix(text, "expected token: "):
-		wanted, found, _ := strings.Cut(strings.TrimPrefix(text, "expected token: "), ", found: ")
-		return "want " + wanted + " before this, found " + found
-	}
-	if wanted, ok := strings.CutPrefix(text, "expected "); ok {
-		return "want " + wanted
-	}
-	return text
-}
-
-// reader builds a Database, definition by definition.
+// reader builds a Database, statement by statement.
 type reader struct {
+	*scanner
 	db       *Database
 	warnings []Warning
-	cycle    time.Duration // of messages that don't state their own
+	unsaid   int // warnings beyond maxWarnings
+
+	message *building   // to which the next SG_ belongs, nil if to none
+	all     []*building // whose messages are in the database, in their order
+	later   []func()    // what refers to messages, which may come after it, in the order of the file
+	known   int         // statements of the format
+	defined int         // messages, used or not
+	signals int         // likewise
+	first   Warning     // why the first message or signal was left out
+
+	byID     map[uint32]*building // by key
+	names    map[string]*Message
+	enums    map[string][]string // texts of enumerated attributes
+	defaults attributes
 }
 
-func (r *reader) warn(at Place, format string, args ...any) {
+// building is a message while its file is read.
+type building struct {
+	*Message
+	signals map[string]*Signal
+	marks   map[*Signal]mark
+	stated  attributes
+}
+
+func (r *reader) warn(at int, format string, args ...any) {
+	r.warnAt(r.place(at), format, args...)
+}
+
+func (r *reader) warnAt(at Place, format string, args ...any) {
+	if len(r.warnings) == maxWarnings {
+		r.unsaid++
+		return
+	}
 	r.warnings = append(r.warnings, Warning{at, fmt.Sprintf(format, args...)})
 }
 
-func (r *reader) read(def dbc.Def) error {
-	switch def := def.(type) {
-	case *dbc.MessageDef:
-		r.message(def)
-	case *dbc.SignalDef:
-		return &Error{place(def.Pos), "signal " + string(def.Name) + " belongs to no message: want a BO_ before it"}
-	case *dbc.UnknownDef:
-		return &Error{place(def.Pos), fmt.Sprintf("%q: want a keyword such as BO_, SG_ or VAL_", def.Keyword)}
-	case *dbc.ValueDescriptionsDef:
-		r.choices(def)
-	case *dbc.SignalValueTypeDef:
-		r.valueType(def)
-	case *dbc.CommentDef:
-		r.comment(def)
-	case *dbc.AttributeDefaultValueDef:
-		if def.AttributeName == "GenMsgCycleTime" {
-			r.cycle = milliseconds(def.DefaultIntValue, def.DefaultFloatValue)
+// sorted are the warnings in the order of the file.
+func (r *reader) sorted() []Warning {
+	slices.SortStableFunc(r.warnings, func(a, b Warning) int {
+		if a.Place.Line != b.Place.Line {
+			return a.Place.Line - b.Place.Line
 		}
-	case *dbc.AttributeValueForObjectDef:
-		if def.AttributeName == "GenMsgCycleTime" && def.ObjectType == dbc.ObjectTypeMessage {
-			if m := r.db.find(def.MessageID); m != nil {
-				m.Cycle = milliseconds(def.IntValue, def.FloatValue)
-			}
-		}
-	}
-	return nil
-}
-
-// milliseconds takes an attribute's value, of which the type that it doesn't
-// have is 0.
-func milliseconds(whole int64, fraction float64) time.Duration {
-	ms := float64(whole) + fraction
-	if !(ms > 0 && ms < 1e9) {
-		return 0
-	}
-	return time.Duration(ms * float64(time.Millisecond))
-}
-
-// find is the message with a DBC file's form of an identifier.
-func (db *Database) find(id dbc.MessageID) *Message { return db.Message(id.ToCAN(), id.IsExtended()) }
-
-func (m *Message) signal(name dbc.Identifier) *Signal {
-	if m != nil {
-		for _, s := range m.Signals {
-			if s.Name == string(name) {
-				return s
-			}
-		}
-	}
-	return nil
-}
-
-func (r *reader) message(def *dbc.MessageDef) {
-	if def.MessageID == independent {
-		return
-	}
-	m := &Message{Name: string(def.Name), ID: def.MessageID.ToCAN(), Extended: def.MessageID.IsExtended(),
-		Sender: string(def.Transmitter), Cycle: -1, Place: place(def.Pos)}
-	if m.Sender == "Vector__XXX" {
-		m.Sender = ""
-	}
-	if def.Size > can.MaxDataFD {
-		r.warn(m.Place, "message %s has %d bytes, no frame has more than %d: it is left out", m.Name, def.Size, can.MaxDataFD)
-		return
-	}
-	m.Size = int(def.Size)
-	if first := r.db.add(m); first != nil {
-		r.warnings = append(r.warnings, sameID(m, first))
-		return
-	}
-	for i := range def.Signals {
-		r.signal(m, &def.Signals[i])
-	}
-}
-
-func (r *reader) signal(m *Message, def *dbc.SignalDef) {
-	at := place(def.Pos)
-	if first := m.signal(def.Name); first != nil {
-		r.warn(at, "message %s has two signals %s, the other at %s: this one is left out", m.Name, def.Name, first.Place)
-		return
-	}
-	if !fits(def, m.Size) {
-		r.warn(at, "signal %s.%s (%d bits from bit %d) does not lie within the %d bytes of its message: it is left out",
-			m.Name, def.Name, def.Size, def.StartBit, m.Size)
-		return
-	}
-	m.Signals = append(m.Signals, &Signal{
-		Name: string(def.Name), Start: int(def.StartBit), Length: int(def.Size),
-		BigEndian: def.IsBigEndian, Signed: def.IsSigned,
-		Multiplexer: def.IsMultiplexerSwitch, Multiplexed: def.IsMultiplexed, MuxValue: def.MultiplexerSwitch,
-		Scale: def.Factor, Offset: def.Offset, Min: def.Minimum, Max: def.Maximum,
-		Unit: unescape(def.Unit), Message: m, Place: at,
+		return a.Place.Column - b.Place.Column
 	})
+	if r.unsaid > 0 {
+		last := r.warnings[len(r.warnings)-1].Place
+		r.warnings = append(r.warnings, Warning{last, fmt.Sprintf("%d more warnings are not shown", r.unsaid)})
+	}
+	return r.warnings
 }
 
-// fits reports whether a signal has a length that we decode and lies within the
-// bytes of its message.
-func fits(def *dbc.SignalDef, size int) bool {
-	bits := uint64(size) * 8
-	if def.Size < 1 || def.Size > 64 || def.StartBit >= bits {
+// keywords are the statements of the format and what reads them, from where they
+// begin. Those that are ignored say nothing about how frames are decoded.
+var keywords map[string]func(*reader, int) *fault
+
+func init() { // not in the declaration: the readers refer to it
+	keywords = map[string]func(*reader, int) *fault{
+		"VERSION": (*reader).version, "NS_": (*reader).symbols, "BU_": (*reader).nodes,
+		"BO_": (*reader).messageLine, "SG_": (*reader).signalLine,
+		"CM_": (*reader).comment, "VAL_": (*reader).choices, "VAL_TABLE_": (*reader).table,
+		"SIG_VALTYPE_": (*reader).valueType, "SG_MUL_VAL_": (*reader).selection,
+		"BA_DEF_": (*reader).attribute, "BA_DEF_DEF_": (*reader).attributeDefault, "BA_": (*reader).attributeValue,
+	}
+	for _, word := range []string{
+		"BS_", "EV_", "EV_DATA_", "ENVVAR_DATA_", "BO_TX_BU_", "FILTER", "NS_DESC_",
+		"SGTYPE_", "SGTYPE_VAL_", "BA_DEF_SGTYPE_", "BA_SGTYPE_", "SIG_TYPE_REF_", "SIGTYPE_VALTYPE_", "SIG_GROUP_",
+		"BA_DEF_REL_", "BA_REL_", "BA_DEF_DEF_REL_", "BU_SG_REL_", "BU_EV_REL_", "BU_BO_REL_", "CAT_DEF_", "CAT_",
+	} {
+		keywords[word] = (*reader).ignored
+	}
+}
+
+// oneLine are the statements that end with their line; a semicolon ends the
+// others.
+var oneLine = map[string]bool{"VERSION": true, "BS_": true, "BU_": true, "BO_": true, "SG_": true, "NS_": true}
+
+// statements reads the whole text. After one that can't be read it goes on at
+// the next that can.
+func (r *reader) statements() {
+	lost := false // what comes may be the rest of a statement that was told of
+	for {
+		r.space()
+		start := r.at
+		if r.at >= len(r.text) || r.peek() == 0x1A {
+			return
+		}
+		if r.accept(';') {
+			continue
+		}
+		word := r.word()
+		read, ok := keywords[word]
+		if !ok {
+			r.at = start
+			if !lost {
+				r.warn(start, "%s: want a keyword such as BO_, SG_ or VAL_: what stands here is passed over", r.found(r.at))
+			}
+			lost = true
+			r.at = r.lineEnd()
+			continue
+		}
+		lost = false
+		r.known++
+		if broken := read(r, start); broken != nil {
+			r.warn(broken.at, "%s: this %s is left out", broken.reason, word)
+			r.recover(start, word)
+			lost = true
+		} else if !oneLine[word] {
+			r.end(word)
+		}
+	}
+}
+
+// end reads the semicolon of a statement that was read.
+func (r *reader) end(word string) {
+	after := r.at
+	r.space()
+	switch {
+	case r.accept(';'):
+	case r.atStatement() || r.at == len(r.text):
+		r.warn(after, "no semicolon ends this %s: it is read as if one did", word)
+	default:
+		r.warn(r.at, "%s: want a semicolon: the rest of this %s is passed over", r.found(r.at), word)
+		r.recover(r.at, word)
+	}
+}
+
+// recover moves to the next statement.
+func (r *reader) recover(start int, word string) {
+	r.at = max(r.at, start+1)
+	if oneLine[word] {
+		r.at = r.lineEnd()
+		return
+	}
+	for ; r.at < len(r.text); r.at++ {
+		if r.text[r.at] == ';' {
+			return
+		}
+		if r.atStatement() {
+			return
+		}
+	}
+}
+
+// atStatement reports whether a keyword begins here and its line with it.
+func (r *reader) atStatement() bool {
+	if c := r.peek(); c < 'A' || c > 'Z' {
 		return false
 	}
-	first := def.StartBit
-	if def.IsBigEndian {
-		first = first&^7 + 7 - first&7
-	}
-	return first+def.Size <= bits
-}
-
-func (r *reader) choices(def *dbc.ValueDescriptionsDef) {
-	if def.ObjectType != dbc.ObjectTypeSignal {
-		return
-	}
-	s := r.db.find(def.MessageID).signal(def.SignalName)
-	if s == nil {
-		return // left out with a warning, or the file names what it doesn't define: either way nothing decodes with it
-	}
-	if s.Choices == nil {
-		s.Choices = make(map[int64]string, len(def.ValueDescriptions))
-	}
-	for _, choice := range def.ValueDescriptions {
-		if whole := math.Trunc(choice.Value); whole == choice.Value && math.Abs(whole) < math.MaxInt64 {
-			s.Choices[int64(whole)] = unescape(choice.Description)
+	for i := r.at - 1; i >= 0 && r.text[i] != '\n'; i-- {
+		if r.text[i] > ' ' {
+			return false
 		}
 	}
+	at := r.at
+	defer func() { r.at = at }()
+	_, ok := keywords[r.word()]
+	return ok
 }
 
-func (r *reader) valueType(def *dbc.SignalValueTypeDef) {
-	s := r.db.find(def.MessageID).signal(def.SignalName)
-	if s == nil || def.SignalValueType == dbc.SignalValueTypeInt {
-		return
-	}
-	want := 32
-	if def.SignalValueType == dbc.SignalValueTypeFloat64 {
-		want = 64
-	}
-	if s.Length != want {
-		r.warn(place(def.Pos), "signal %s.%s has %d bits, a float%d wants %d: it is read as an integer", s.Message.Name, s.Name, s.Length, want, want)
-		return
-	}
-	s.Float = true
-}
-
-func (r *reader) comment(def *dbc.CommentDef) {
-	m := r.db.find(def.MessageID)
+// unusable is the error of a file without a statement or without a message that
+// makes sense.
+func (r *reader) unusable() error {
 	switch {
-	case m == nil:
-	case def.ObjectType == dbc.ObjectTypeMessage:
-		m.Comment = unescape(def.Comment)
-	case def.ObjectType == dbc.ObjectTypeSignal:
-		if s := m.signal(def.SignalName); s != nil {
-			s.Comment = unescape(def.Comment)
-		}
+	case r.known == 0:
+		r.at = 0
+		r.space()
+		return &Error{r.place(r.at), "no line begins with a keyword such as BO_, SG_ or VAL_: want a DBC file, found " + r.found(r.at)}
+	case r.defined > 0 && len(r.db.Messages) == 0:
+		return &Error{r.first.Place, fmt.Sprintf("none of the %d messages can be used, the first because: %s", r.defined, r.first.Message)}
 	}
+	return nil
 }
 
-// unescape takes away the backslash that the parser leaves before a quotation mark.
-func unescape(text string) string { return strings.ReplaceAll(text, `\"`, `"`) }
+// nonsense is the error of a file whose signals, it has some, all were left out.
+func (r *reader) nonsense() error {
+	if r.signals == 0 {
+		return nil
+	}
+	for _, m := range r.db.Messages {
+		if len(m.Signals) > 0 {
+			return nil
+		}
+	}
+	return &Error{r.first.Place, fmt.Sprintf("none of the %d signals can be used, the first because: %s", r.signals, r.first.Message)}
+}
+
+// leftOut tells why a message or signal is.
+func (r *reader) leftOut(at Place, format string, args ...any) {
+	r.warnAt(at, format, args...)
+	if r.first.Message == "" {
+		r.first = Warning{at, fmt.Sprintf(format, args...)}
+	}
+}

@@ -1,11 +1,13 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/fascia-edge/fascia/canbus/dbc"
+	"github.com/fascia-edge/fascia/canbus/vss"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/vehicle"
 )
@@ -25,8 +27,9 @@ type Derived struct {
 	Limits  Limits
 	Timeout int64 // nanoseconds after which the value counts as missing; 0 is never
 
-	file  *File
-	index int
+	file   *File
+	index  int
+	bounds *vss.Node // nil without a catalogue
 }
 
 // Errorf makes a problem at the place of the expression in its file.
@@ -34,18 +37,24 @@ func (d *Derived) Errorf(format string, args ...any) config.Problem {
 	return d.file.document.Errorf([]any{"derived", d.index, "expr"}, format, args...)
 }
 
-// Compile resolves the files' signals in the buses' databases. The error is a
-// config.Errors with all that is wrong in all files.
-func Compile(files []*File, buses []BusDatabase) (*Plan, error) {
+// Compile resolves the files' signals in the buses' databases, and holds the
+// paths against a catalogue unless that is nil. The error is a config.Errors with
+// all that is wrong in all files; the warnings are of use beside it too.
+func Compile(files []*File, buses []BusDatabase, catalogue *vss.Tree) (*Plan, []config.Problem, error) {
 	c := compiler{
-		plan:  &Plan{buses: map[string]*Bus{}},
-		paths: map[string]string{},
+		plan:      &Plan{buses: map[string]*Bus{}},
+		catalogue: catalogue,
+		paths:     map[string]string{},
 	}
 	for _, b := range buses {
 		c.buses = append(c.buses, newNames(b))
 	}
 	for _, f := range files {
 		c.file = f
+		if f.kuksa != nil {
+			c.kuksa(f.kuksa)
+			continue
+		}
 		for i := range f.Config.Signals {
 			c.signal(i, &f.Config.Signals[i])
 		}
@@ -53,50 +62,58 @@ func Compile(files []*File, buses []BusDatabase) (*Plan, error) {
 			c.derived(i, &f.Config.Derived[i])
 		}
 	}
+	sortByPlace(c.warnings, files)
 	if len(c.problems) > 0 {
-		return nil, c.sorted(files)
+		sortByPlace(c.problems, files)
+		return nil, c.warnings, c.problems
 	}
-	return c.plan, nil
+	return c.plan, c.warnings, nil
 }
 
 // compiler builds a Plan from one file after the other.
 type compiler struct {
-	plan     *Plan
-	buses    []*names
-	file     *File
-	paths    map[string]string // the place of each path that is fed
-	problems config.Errors
+	plan      *Plan
+	buses     []*names
+	catalogue *vss.Tree // nil without one
+	file      *File
+	paths     map[string]string // the place of each path that is fed
+	warnings  []config.Problem
+	problems  config.Errors
 }
 
 func (c *compiler) errorf(path []any, format string, args ...any) {
 	c.problems = append(c.problems, c.file.document.Errorf(path, format, args...))
 }
 
-// sorted are the problems in the order of the files and of their lines.
-func (c *compiler) sorted(files []*File) config.Errors {
-	slices.SortStableFunc(c.problems, func(a, b config.Problem) int {
-		if a.File != b.File {
-			order := func(p config.Problem) int {
-				return slices.IndexFunc(files, func(f *File) bool { return f.Name == p.File })
-			}
-			return order(a) - order(b)
-		}
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
-	return c.problems
+func (c *compiler) warnf(path []any, format string, args ...any) {
+	c.warnings = append(c.warnings, c.file.document.Errorf(path, format, args...))
 }
 
-// path takes the path for the entry at place, or tells who feeds it already.
-func (c *compiler) path(path string, place ...any) {
-	if first, taken := c.paths[path]; taken {
-		c.errorf(place, "%s is fed already, at %s: want one source for a path", path, first)
+// sortByPlace puts problems into the order of the files and of their lines.
+func sortByPlace(problems []config.Problem, files []*File) {
+	order := map[string]int{}
+	for i, f := range files {
+		order[f.Name] = i
+	}
+	slices.SortStableFunc(problems, func(a, b config.Problem) int {
+		return cmp.Or(order[a.File]-order[b.File], a.Line-b.Line, a.Column-b.Column)
+	})
+}
+
+// claim takes the path for the entry at a place, or tells who feeds it already.
+func (c *compiler) claim(path string, line, column int, taken func(first string)) {
+	if first, is := c.paths[path]; is {
+		taken(first)
 		return
 	}
-	line, column := c.file.document.At(place...)
 	c.paths[path] = fmt.Sprintf("%s:%d:%d", c.file.Name, line, column)
+}
+
+const takenPath = "%s is fed already, at %s: want one source for a path"
+
+func (c *compiler) path(path string, place ...any) {
+	line, column := c.file.document.At(place...)
+	c.claim(path, line, column, func(first string) { c.errorf(place, takenPath, path, first) })
 }
 
 func (c *compiler) signal(i int, s *Signal) {
@@ -107,7 +124,7 @@ func (c *compiler) signal(i int, s *Signal) {
 	}
 	r := &Rule{
 		Bus: bus, Signal: signal, Path: s.Path, Type: s.effectiveType(),
-		CBOR: s.cbor(), Limits: s.limits(), Timeout: int64(s.Timeout),
+		CBOR: s.cbor(), Limits: s.limits(), Timeout: int64(s.Timeout), bounds: c.bounds(s.Path),
 	}
 	r.values, r.decimal = s.table(r.Type), decimalOf(signal)
 	if s.Unit != nil {
@@ -127,6 +144,7 @@ func (c *compiler) signal(i int, s *Signal) {
 		}
 		r.converts = r.conversion != conversion{1, 0}
 	}
+	c.checkSignal(i, s, r)
 	c.add(r)
 }
 
@@ -147,10 +165,11 @@ func (c *compiler) add(r *Rule) {
 
 func (c *compiler) derived(i int, d *Derivation) {
 	c.path(d.Path, "derived", i, "path")
+	c.checkDerived(i, d)
 	c.plan.Derived = append(c.plan.Derived, &Derived{
 		Path: d.Path, Expr: d.Expr, Type: d.Type,
 		CBOR: d.cbor(), Limits: d.limits(), Timeout: int64(d.Timeout),
-		file: c.file, index: i,
+		file: c.file, index: i, bounds: c.bounds(d.Path),
 	})
 }
 

@@ -73,7 +73,7 @@ derived:
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := Compile([]*File{first, second}, []BusDatabase{database(t, "can0", powertrain), database(t, "can1", body)})
+	plan, _, err := Compile([]*File{first, second}, []BusDatabase{database(t, "can0", powertrain), database(t, "can1", body)}, nil)
 	problems, ok := errors.AsType[config.Errors](err)
 	if plan != nil || !ok {
 		t.Fatal(plan, err)
@@ -140,13 +140,6 @@ derived:
 	}
 }
 
-func TestMappingInJSONIsRefusedWithTheFormThatIsWanted(t *testing.T) {
-	_, err := Load("vss_dbc.json")
-	if err == nil || !strings.HasPrefix(err.Error(), "vss_dbc.json: a mapping in JSON is not read: want a YAML file with signals:") {
-		t.Error(err)
-	}
-}
-
 func TestMissingFileIsAnErrorThatNamesIt(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "mapping.yaml"))
 	if err == nil || !strings.Contains(err.Error(), "mapping.yaml: no such file") {
@@ -156,13 +149,13 @@ func TestMissingFileIsAnErrorThatNamesIt(t *testing.T) {
 
 func TestRulesAreFoundByBusMessageAndSignal(t *testing.T) {
 	buses := []BusDatabase{database(t, "can0", powertrain), database(t, "can1", body)}
-	plan, err := Compile([]*File{parse(t, `signals:
+	plan, _, err := Compile([]*File{parse(t, `signals:
   - {signal: Road, path: Vehicle.Speed, type: float, min_interval: 100ms, on_change: true, deadband: 0.5, format: cbor, timeout: 2s}
   - {signal: Gearbox.Road, path: Vehicle.Other}
   - {signal: Gear, bus: can1, path: Vehicle.Gear}
 derived:
   - {path: Vehicle.IsMoving, expr: "Vehicle.Speed > 0.5", type: boolean, on_change: true}
-`)}, buses)
+`)}, buses, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +241,7 @@ func TestConvertGivesWhatThePathHolds(t *testing.T) {
 		// The form in which the format is written down: a text under a number type.
 		{`signal: Engine.Speed, type: float, unit: {from: rpm, to: rpm}, values: {2500: D}`, engine["Speed"], vehicle.String("D")},
 	} {
-		plan, err := Compile([]*File{parse(t, "signals: [{"+c.entry+", path: Vehicle.X}]")}, []BusDatabase{b})
+		plan, _, err := Compile([]*File{parse(t, "signals: [{"+c.entry+", path: Vehicle.X}]")}, []BusDatabase{b}, nil)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -269,10 +262,10 @@ func TestValueThatTheTypeCannotHoldIsWarnedOf(t *testing.T) {
 
 func TestConvertAllocatesNothing(t *testing.T) {
 	b := database(t, "can0", powertrain)
-	plan, err := Compile([]*File{parse(t, `signals:
+	plan, _, err := Compile([]*File{parse(t, `signals:
   - {signal: State, path: Vehicle.A, values: {3: RUNNING}}
   - {signal: Engine.Speed, path: Vehicle.B, type: float, unit: {from: rpm, to: rad/s}}
-`)}, []BusDatabase{b})
+`)}, []BusDatabase{b}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,14 +290,14 @@ func TestRecordedDriveFeedsSpeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	buses := []BusDatabase{{"can0", db}}
-	if _, err := Compile([]*File{parse(t, "signals: [{signal: VS_TCU, path: Vehicle.Speed}]")}, buses); err == nil ||
+	if _, _, err := Compile([]*File{parse(t, "signals: [{signal: VS_TCU, path: Vehicle.Speed}]")}, buses, nil); err == nil ||
 		!strings.Contains(err.Error(), "VS_TCU stands in TCU1 and TCU2: want Message.Signal, such as TCU1.VS_TCU") {
 		t.Error(err)
 	}
-	plan, err := Compile([]*File{parse(t, `signals:
+	plan, _, err := Compile([]*File{parse(t, `signals:
   - {signal: TCU2.VS_TCU, bus: can0, path: Vehicle.Speed, type: float, unit: {from: km/h, to: km/h},
      values: {5: D}, min_interval: 100ms, on_change: true, deadband: 0.5, format: json}
-`)}, buses)
+`)}, buses, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +328,7 @@ func FuzzMapping(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plan, err := Compile([]*File{file}, buses)
+		plan, _, err := Compile([]*File{file}, buses, nil)
 		if err != nil {
 			return
 		}
@@ -358,7 +351,7 @@ func TestConvertedNumbersAreAsShortAsTheSignal(t *testing.T) {
 `)
 	values := decode(t, db.Database, 1, 0x6C, 0x0E, 0x9D, 0xFF, 0x57, 0xBA, 0xB1, 0x1C)
 	for signal, want := range map[string]string{"Voltage": "369.2", "Current": "-6.45", "Latitude": "48.1409623"} {
-		plan, err := Compile([]*File{parse(t, "signals: [{signal: "+signal+", path: Vehicle.X, type: double}]")}, []BusDatabase{db})
+		plan, _, err := Compile([]*File{parse(t, "signals: [{signal: "+signal+", path: Vehicle.X, type: double}]")}, []BusDatabase{db}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ package mapping
 import (
 	"fmt"
 	"math"
-	"path/filepath"
 	"strings"
 
 	"github.com/fascia-edge/fascia/config"
@@ -41,7 +40,7 @@ type Signal struct {
 type Derivation struct {
 	// VSS path to feed.
 	Path string `yaml:"path" required:"true"`
-	// Expression over other paths, such as Vehicle.Speed > 0.5.
+	// Expression over other paths, such as Vehicle.Speed > 0.5 or rate(Vehicle.Speed, "1s") < -12.
 	Expr string `yaml:"expr" required:"true"`
 	// VSS data type; without it the value is as the expression gives it.
 	Type    Type `yaml:"type" enum:"boolean,int8,uint8,int16,uint16,int32,uint32,int64,uint64,float,double,string"`
@@ -69,42 +68,6 @@ type Publish struct {
 	// Age at which the value counts as missing in expressions and conditions; 0s is never.
 	Timeout config.Duration `yaml:"timeout" default:"0s"`
 }
-
-// File is a mapping file that was read.
-type File struct {
-	Config   Config
-	Name     string
-	document *config.Document
-}
-
-// Load reads a mapping file. The error is a config.Errors with all that is wrong
-// in the file itself; whether the databases have its signals is Compile's part.
-func Load(file string) (*File, error) {
-	if strings.EqualFold(filepath.Ext(file), ".json") {
-		return nil, config.Errors{{File: file, Message: "a mapping in JSON is not read: want a YAML file with signals: [{signal: Message.Signal, path: Vehicle.Speed}]"}}
-	}
-	f := &File{Name: file}
-	var err error
-	f.document, err = config.Load(file, &f.Config)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// Parse is Load for text that is already read; name stands for the file in errors.
-func Parse(name string, data []byte) (*File, error) {
-	f := &File{Name: name}
-	var err error
-	f.document, err = config.Decode(name, data, &f.Config)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// Warnings are the doubts that reading the file left; it is used all the same.
-func (f *File) Warnings() []config.Problem { return f.document.Warnings() }
 
 // Validate checks what needs no database.
 func (s *Signal) Validate(r *config.Reporter) {
@@ -143,17 +106,23 @@ func (p *Publish) Validate(r *config.Reporter) {
 // checkPath holds a path to the names of VSS: letters, digits and underscores
 // between dots, so that it is a topic and a name in expressions too.
 func checkPath(r *config.Reporter, path string) {
+	if fault := pathFault(path); fault != "" {
+		r.Errorf("%s", fault)
+	}
+}
+
+// pathFault is what is wrong with a path, "" if nothing is.
+func pathFault(path string) string {
 	names := strings.Split(path, ".")
 	if names[0] != "Vehicle" || len(names) < 2 {
-		r.Errorf("%q: want a VSS path that begins with Vehicle., such as Vehicle.Speed", path)
-		return
+		return fmt.Sprintf("%q: want a VSS path that begins with Vehicle., such as Vehicle.Speed", path)
 	}
 	for _, name := range names {
 		if !isName(name) {
-			r.Errorf("%q: want names of letters, digits and underscores between the dots, got %q", path, name)
-			return
+			return fmt.Sprintf("%q: want names of letters, digits and underscores between the dots, got %q", path, name)
 		}
 	}
+	return ""
 }
 
 func isName(name string) bool {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fascia-edge/fascia/canbus/dbc"
+	"github.com/fascia-edge/fascia/canbus/vss"
 	"github.com/fascia-edge/fascia/vehicle"
 )
 
@@ -14,8 +15,12 @@ import (
 type Plan struct {
 	Rules   []*Rule    // in the order of the files
 	Derived []*Derived // likewise; whoever evaluates their expressions compiles them
+	// Unfed counts the paths that a file of KUKSA's maps to a signal that no
+	// database has.
+	Unfed int
 
-	buses map[string]*Bus
+	actuators []*Actuator
+	buses     map[string]*Bus
 }
 
 // Bus is the part of a plan for one bus.
@@ -38,7 +43,14 @@ type Rule struct {
 	conversion conversion
 	converts   bool
 	decimal    float64 // power of ten at which the signal's values are integers; 0 is unknown
+
+	translation *translation // of a file of KUKSA's, in place of values and conversion; else nil
+	bounds      *vss.Node    // what the catalogue, or KUKSA's file, lets the path be; nil is anything
 }
+
+// Actuators are the signals that paths set, in the order of the files: one for
+// each message that has such a signal.
+func (p *Plan) Actuators() []*Actuator { return p.actuators }
 
 // Bus is the plan's part for a bus, nil if no rule is about it.
 func (p *Plan) Bus(name string) *Bus { return p.buses[name] }
@@ -63,13 +75,30 @@ func (m Message) Rules(s *dbc.Signal) []*Rule {
 // Convert gives what the path holds when the signal has this value: the one that
 // the table names for the physical number, or the number converted and fitted to
 // the type. It is invalid where the type can't hold it or, for a string, the
-// table doesn't name it.
+// table doesn't name it, and where it lies outside what the catalogue allows. A
+// value that a file of KUKSA's leaves out is none: IsSet is false.
 func (r *Rule) Convert(v dbc.Value) vehicle.Value {
+	value := r.value(v)
+	if r.bounds != nil && value.IsValid() && !r.bounds.Holds(value) {
+		return vehicle.Invalid()
+	}
+	return value
+}
+
+func (r *Rule) value(v dbc.Value) vehicle.Value {
+	if r.translation != nil {
+		return r.translation.value(r, v)
+	}
 	if r.values != nil {
 		if named, ok := r.values[v.Physical]; ok {
 			return named
 		}
 	}
+	return r.Type.Fit(r.number(v))
+}
+
+// number is the signal's number in the path's unit, printed as the ECU meant it.
+func (r *Rule) number(v dbc.Value) vehicle.Value {
 	number := v.Number()
 	switch {
 	case !number.IsValid():
@@ -82,12 +111,18 @@ func (r *Rule) Convert(v dbc.Value) vehicle.Value {
 		// nearest to what the ECU meant, and prints as 369.2.
 		number = vehicle.Float(math.Round(v.Physical*r.decimal) / r.decimal)
 	}
-	return r.Type.Fit(number)
+	return number
 }
 
 // Convert gives what the path holds when the expression gave this value: fitted
-// to the type, or invalid.
-func (d *Derived) Convert(v vehicle.Value) vehicle.Value { return d.Type.Fit(v) }
+// to the type, or invalid, also where it lies outside what the catalogue allows.
+func (d *Derived) Convert(v vehicle.Value) vehicle.Value {
+	v = d.Type.Fit(v)
+	if d.bounds != nil && v.IsValid() && !d.bounds.Holds(v) {
+		return vehicle.Invalid()
+	}
+	return v
+}
 
 // decimalOf is the power of ten at which every physical value of the signal is
 // an integer, 0 if there is none up to nine digits or values could be too large

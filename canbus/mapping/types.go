@@ -26,6 +26,15 @@ const (
 	String  Type = "string"
 )
 
+// known reports whether t is one of the types above, Any not among them.
+func (t Type) known() bool {
+	switch t {
+	case Boolean, Int8, Uint8, Int16, Uint16, Int32, Uint32, Int64, Uint64, Float, Double, String:
+		return true
+	}
+	return false
+}
+
 // Fit is v as a value of the type, or invalid if the type can't hold it: an
 // integer is rounded to the nearest and must be in range, a boolean comes from 0
 // and 1 alone, a string from a string alone. A float keeps all digits of its

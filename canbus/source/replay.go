@@ -143,6 +143,9 @@ func (r *Replay) begin() bool {
 	}
 }
 
+// Buffered implements Source: never, each frame has a time of its own.
+func (r *Replay) Buffered() bool { return false }
+
 // Frame implements Source.
 func (r *Replay) Frame() can.Frame { return r.log.Record().Frame }
 

@@ -1,13 +1,11 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,9 +25,11 @@ const (
 // initScript is the first process of the booted kernel.
 const initScript = `
 modules=/usr/lib/uml/modules/$(uname -r)/kernel
-for m in net/can/can net/can/can-raw drivers/net/can/dev/can-dev drivers/net/can/vcan; do
+for m in net/can/can net/can/can-raw drivers/net/can/dev/can-dev drivers/net/can/vcan drivers/net/can/slcan/slcan; do
 	insmod $modules/$m.ko
 done
+mkdir -p /dev/pts
+mount -t devpts -o ptmxmode=666 devpts /dev/pts
 ip link add vcan0 type vcan
 ip link set vcan0 mtu 72 up
 %[1]s=1 %[2]s -test.run '^TestSocketCANOnARealKernel$' -test.v -test.timeout 40s
@@ -45,7 +45,7 @@ func TestSocketCANOnARealKernel(t *testing.T) {
 		return
 	}
 	umltest.Need(t, map[string]string{"linux.uml": "user-mode-linux", "insmod": "kmod", "ip": "iproute2",
-		"candump": "can-utils", "cansend": "can-utils"})
+		"candump": "can-utils", "cansend": "can-utils", "canplayer": "can-utils"})
 	inner := umltest.Build(t, "test", "-c", ".")
 	kernel := umltest.Boot(t, umltest.Machine{Init: fmt.Sprintf(initScript, insideKernel, inner)})
 	if out := kernel.Wait(t, kernelTimeout); !strings.Contains(out, kernelPassed) {
@@ -54,8 +54,6 @@ func TestSocketCANOnARealKernel(t *testing.T) {
 }
 
 func testInsideKernel(t *testing.T) {
-	vcan0 := Spec{Scheme: SchemeSocketCAN, Name: "vcan0"}
-
 	t.Run("receives what cansend sends", func(t *testing.T) {
 		src := openBus(t, vcan0)
 		for _, text := range []string{
@@ -79,38 +77,35 @@ func testInsideKernel(t *testing.T) {
 		}
 	})
 
-	t.Run("does not receive its own frames", func(t *testing.T) {
-		one, err := openSocketCAN("vcan0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer one.Close()
-		two := openSink(t, vcan0)
-		if err := errors.Join(one.Send(can.Frame{ID: 1}), two.Send(can.Frame{ID: 2})); err != nil {
-			t.Fatal(err)
-		}
-		if got := receive(t, one); got.ID != 2 {
-			t.Errorf("got frame %d, want only the other's", got.ID)
+	t.Run("tells its own frames from those of others", func(t *testing.T) {
+		bus, other := openBoth(t, vcan0, Options{}), openSink(t, vcan0)
+		for id, sink := range []Sink{bus, other} {
+			if err := sink.Send(can.Frame{ID: uint32(id)}); err != nil {
+				t.Fatal(err)
+			}
+			if got := receive(t, bus); got.ID != uint32(id) || got.Has(can.Own) != (id == 0) {
+				t.Errorf("got %v with flags %b of frame %d", got, got.Flags, id)
+			}
 		}
 	})
 
 	t.Run("counts what the kernel dropped", func(t *testing.T) {
-		src, dst := openBus(t, vcan0), openSink(t, vcan0)
-		const sent = 4000
-		for range sent {
-			if err := dst.Send(everyKind[0]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		c := src.Counters()
-		received := uint64(0)
-		for ; received+c.Dropped < sent; received++ {
-			receive(t, src)
-		}
-		if c.Dropped == 0 || received == 0 {
-			t.Errorf("got %d dropped and %d received, want some of each", c.Dropped, received)
+		overrun(t, openBus(t, vcan0), openSink(t, vcan0), 4000)
+	})
+
+	t.Run("what only sends takes nothing in", func(t *testing.T) {
+		before := listeners(t)
+		openSink(t, vcan0)
+		if after := listeners(t); after != before {
+			t.Errorf("got %d more listeners", after-before)
 		}
 	})
+
+	t.Run("stamps are the kernel's", testStamps)
+	t.Run("the kernel filters", testFilters)
+	t.Run("canplayer plays what canlog wrote", testCanplayer)
+	t.Run("the kernel's error frames are read", testController)
+	t.Run("a classic interface refuses a CAN FD frame", testClassicInterface)
 
 	t.Run("Close ends a waiting Receive", func(t *testing.T) {
 		src := openBus(t, vcan0)
@@ -129,7 +124,7 @@ func testInsideKernel(t *testing.T) {
 	})
 
 	t.Run("an interface that is none of CAN is refused", func(t *testing.T) {
-		if _, err := openSocketCAN("lo"); err == nil || !strings.Contains(err.Error(), `"lo": it is not a CAN interface`) {
+		if _, err := openSocketCAN("lo", receives); err == nil || !strings.Contains(err.Error(), `"lo": it is not a CAN interface`) {
 			t.Errorf("got %v, want the interface named", err)
 		}
 	})
@@ -141,12 +136,17 @@ func testInsideKernel(t *testing.T) {
 		if src.Receive() {
 			t.Fatal("got a frame")
 		}
-		for _, err := range []error{src.Err(), dst.Send(can.Frame{})} {
-			if !errors.Is(err, syscall.ENETDOWN) || !strings.Contains(err.Error(), `interface "vcan0"`) {
-				t.Errorf("got %v, want %v", err, syscall.ENETDOWN)
+		_, opening := Open(vcan0, Options{})
+		for _, err := range []error{src.Err(), dst.Send(can.Frame{}), opening} {
+			if err == nil || !strings.Contains(err.Error(), `interface "vcan0"`) || !strings.Contains(err.Error(), "down") {
+				t.Errorf("got %v, want it down", err)
 			}
 		}
+		run(t, "ip", "link", "set", "vcan0", "up")
+		openBus(t, vcan0)
 	})
+
+	t.Run("an interface is waited for", testComesAndGoes)
 }
 
 // testCandump sends frames to a candump with the options given and reads its
@@ -156,35 +156,17 @@ func testCandump(t *testing.T, bus Spec, options string) {
 		"2A0#480087182102F900", "7FF#", "18FEF100#0102", "123#R5",
 		"123##0AABB", "18FEF100##0" + strings.Repeat("0A", 64),
 	}
-	args := append(strings.Fields(options), "-n", fmt.Sprint(len(frames)), "vcan0")
-	dump := exec.Command("candump", args...)
-	var out bytes.Buffer
-	dump.Stdout, dump.Stderr = &out, &out
-	before := listeners(t)
-	if err := dump.Start(); err != nil {
-		t.Fatal(err)
-	}
-	late := time.AfterFunc(patience, func() { _ = dump.Process.Kill() })
-	defer late.Stop()
-	for listeners(t) == before { // the kernel gives no event for it
-		time.Sleep(time.Millisecond)
-	}
+	args := append(strings.Fields(options), "vcan0")
+	out := candump(t, len(frames), args...)
 	dst := openSink(t, bus)
 	for _, text := range frames {
-		rd := canlog.NewReader(strings.NewReader("(1.0) vcan0 "+text), canlog.Candump)
-		if !rd.Scan() {
-			t.Fatal(rd.Err())
-		}
-		if err := dst.Send(rd.Record().Frame); err != nil {
+		if err := dst.Send(parse(t, text)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := dump.Wait(); err != nil {
-		t.Fatalf("candump %v: %v\n%s", args, err, out.String())
-	}
 
 	absolute := strings.Contains(options, "-L") || strings.Contains(strings.ToLower(options), "-ta")
-	rd := canlog.NewReader(&out, canlog.Auto)
+	rd := canlog.NewReader(out(), canlog.Auto)
 	for i, want := range frames {
 		if !rd.Scan() {
 			t.Fatalf("candump %v: frame %d: %v %v", args, i+1, rd.Err(), rd.SkippedLines())
@@ -200,16 +182,6 @@ func testCandump(t *testing.T, bus Spec, options string) {
 	if rd.Scan() || rd.Skipped() != 0 {
 		t.Errorf("candump %v: got more than the frames, or %v skipped", args, rd.SkippedLines())
 	}
-}
-
-// listeners is how many sockets receive from vcan0.
-func listeners(t *testing.T) int {
-	t.Helper()
-	list, err := os.ReadFile("/proc/net/can/rcvlist_all")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Count(string(list), "vcan0  ")
 }
 
 func run(t *testing.T, name string, args ...string) {

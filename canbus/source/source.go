@@ -26,10 +26,14 @@ type Source interface {
 	// or on an error, which Err then tells; after Close it returns false and Err
 	// is nil.
 	Receive() bool
+	// Buffered reports whether the next Receive returns without waiting, so that
+	// what is done once for many frames can be done before it waits.
+	Buffered() bool
 	// Frame is the frame that Receive found.
 	Frame() can.Frame
 	// Time is the moment the frame was received or injected, in nanoseconds
-	// since 1970 by the wall clock. Never a log's own stamp.
+	// since 1970 by the wall clock: the kernel's stamp, or the controller's, where
+	// there is one. Never a log's own stamp.
 	Time() int64
 	// Err is what ended Receive, nil at a normal end.
 	Err() error
@@ -50,6 +54,38 @@ type Sink interface {
 	Close() error
 }
 
+// Bus is both ways of one bus. What it sends it also receives, with can.Own set:
+// from SocketCAN when the controller has sent it, so that other nodes could hear
+// it, and at once from the others. Send may be called while another goroutine
+// receives.
+type Bus interface {
+	Source
+	Send(can.Frame) error
+}
+
+// Filter matches data frames whose identifier is ID in the bits that are set in
+// Mask, and that have 29 bits if it is Extended, else 11.
+type Filter struct {
+	ID, Mask uint32
+	Extended bool
+}
+
+// Filterer is a Source that can have the kernel leave out what nobody needs: a
+// frame that does not come wakes nobody.
+type Filterer interface {
+	// SetFilters lets through the data frames that match one of the filters, and
+	// error frames. nil lets everything through, and so do more filters than the
+	// kernel takes. It may be called by any goroutine at any time.
+	SetFilters([]Filter) error
+}
+
+// Controlled is a Source behind which there may be a CAN controller.
+type Controlled interface {
+	// State is the controller's state when the bus was opened. Error frames tell
+	// of its changes.
+	State() can.State
+}
+
 // Counters tell what a source could not use, or had to step over, since it was
 // opened. They only grow.
 type Counters struct {
@@ -61,13 +97,6 @@ type Counters struct {
 	// First says what the first of them was and where, "" as long as there is
 	// none: drive.candump:118: the line ends before the frame does.
 	First string
-}
-
-// setDropped takes over what the kernel dropped of a socket.
-func (c *Counters) setDropped(n uint64) {
-	if c.Dropped = n; n > 0 && c.First == "" {
-		c.First = "the socket's receive buffer was full"
-	}
 }
 
 // Copy sends what src yields to dst until src ends or ctx does, and returns how

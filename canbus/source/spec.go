@@ -118,7 +118,7 @@ func Open(spec Spec, o Options) (Source, error) {
 	case SchemeUDP:
 		return orNil[Source](openUDP(spec))
 	case SchemeSocketCAN:
-		return orNil[Source](openSocketCAN(spec.Name))
+		return orNil[Source](openSocketCAN(spec.Name, receives))
 	case SchemeVirtual:
 		return orNil[Source](spec.attach(o))
 	}
@@ -134,17 +134,50 @@ func orNil[I any, T any](opened T, err error) (none I, _ error) {
 	return any(opened).(I), nil
 }
 
-// OpenSink opens a bus for sending; a replay is none.
+// BothWays reports whether OpenBus opens such a bus. A replay takes no frames, and
+// of an address of this machine only this machine would hear.
+func (s Spec) BothWays() bool {
+	switch s.Scheme {
+	case SchemeUDP:
+		return s.Group.Addr().IsMulticast()
+	case SchemeSocketCAN, SchemeVirtual:
+		return true
+	}
+	return false
+}
+
+// OpenBus opens a bus for receiving and sending.
+func OpenBus(spec Spec, o Options) (Bus, error) {
+	switch spec.Scheme {
+	case SchemeUDP:
+		return orNil[Bus](openUDPBus(spec))
+	case SchemeSocketCAN:
+		return orNil[Bus](openSocketCAN(spec.Name, receives|sends))
+	case SchemeVirtual:
+		node, err := spec.attach(o)
+		if err == nil {
+			node.hearsItself = true
+		}
+		return orNil[Bus](node, err)
+	}
+	return nil, takesNone(spec)
+}
+
+func takesNone(spec Spec) error {
+	return fmt.Errorf("a %s bus takes no frames: want udp://…, socketcan://… or virtual://…", spec.Scheme)
+}
+
+// OpenSink opens a bus for sending only; a replay is none.
 func OpenSink(spec Spec, o Options) (Sink, error) {
 	switch spec.Scheme {
 	case SchemeUDP:
 		return orNil[Sink](openUDPSink(spec))
 	case SchemeSocketCAN:
-		return orNil[Sink](openSocketCAN(spec.Name))
+		return orNil[Sink](openSocketCAN(spec.Name, sends))
 	case SchemeVirtual:
 		return orNil[Sink](spec.attach(o))
 	}
-	return nil, fmt.Errorf("a %s bus takes no frames: want udp://…, socketcan://… or virtual://…", spec.Scheme)
+	return nil, takesNone(spec)
 }
 
 // String is the URL again, in its shortest form.

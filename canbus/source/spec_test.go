@@ -140,3 +140,21 @@ func TestWhatCannotBeOpenedIsNil(t *testing.T) {
 		}
 	}
 }
+
+func TestBusesWithTwoWays(t *testing.T) {
+	for text, want := range map[string]bool{
+		"socketcan://can0": true, "virtual://demo": true, "udp://239.64.142.206:20000": true,
+		"udp://127.0.0.1:20000": false, "replay://drive.candump": false,
+	} {
+		spec, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec.BothWays() != want {
+			t.Errorf("%s: got %t, want %t", text, !want, want)
+		}
+		if _, err := OpenBus(spec, Options{}); !want && err == nil {
+			t.Errorf("%s was opened for both", text)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
@@ -23,16 +23,18 @@ const udpTTL = 1
 // emulation: one datagram a frame, as Linux has it in memory. Several processes
 // of a machine may receive the same group.
 type udpSource struct {
-	conn  *net.UDPConn
-	name  string
-	frame can.Frame
-	time  int64
-	err   error
-	in    [fdSize + 1]byte // one more, so that a longer datagram is told
+	conn      *net.UDPConn
+	name      string
+	packets   *packets
+	ancillary ancillary
+	own       netip.AddrPort // whose frames have can.Own set; zero is nobody's
+	frame     can.Frame
+	time      int64
+	err       error
+	closed    atomic.Bool
 
-	mu       sync.Mutex // guards the fields below
-	closed   bool
-	counters Counters
+	mu  sync.Mutex // guards the field below
+	bad Counters
 }
 
 // openUDP joins the group of spec, or listens on its address if that is none of
@@ -42,7 +44,23 @@ func openUDP(spec Spec) (*udpSource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec, err)
 	}
-	return &udpSource{conn: conn, name: spec.String()}, nil
+	s := &udpSource{conn: conn, name: spec.String()}
+	if s.packets, err = newPackets(conn); err == nil {
+		err = s.ask()
+	}
+	if err != nil {
+		_ = conn.Close() // the first error tells more
+		return nil, fmt.Errorf("%s: %w", spec, err)
+	}
+	return s, nil
+}
+
+// ask has the kernel say when packets came and which it dropped.
+func (s *udpSource) ask() (err error) {
+	if closed := s.packets.raw.Control(func(fd uintptr) { err = s.ancillary.setUp(int(fd)) }); closed != nil {
+		return closed
+	}
+	return err
 }
 
 func listenUDP(spec Spec) (*net.UDPConn, error) {
@@ -130,37 +148,43 @@ func findInterface(name string) (*net.Interface, error) {
 
 // Receive implements Source.
 func (s *udpSource) Receive() bool {
-	for s.err == nil {
-		n, from, err := s.conn.ReadFromUDPAddrPort(s.in[:])
-		s.time = time.Now().UnixNano()
-		if err != nil {
-			s.end(err)
-			return false
+	for s.err == nil && !s.closed.Load() {
+		if !s.packets.buffered() {
+			if err := s.packets.wait(); err != nil {
+				s.end(err)
+				return false
+			}
 		}
-		if err := parseWire(s.in[:n], &s.frame); err == nil {
-			return true
-		} else {
-			s.countBad(from, n, err)
+		p := s.packets.packet()
+		s.time = s.ancillary.read(p.control)
+		if err := parseWire(p.data, &s.frame); err != nil {
+			s.countBad(&p, err)
+			continue
 		}
+		if s.own.IsValid() && p.sender() == s.own {
+			s.frame.Flags |= can.Own
+		}
+		return true
 	}
 	return false
 }
 
 func (s *udpSource) end(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
+	if !s.closed.Load() {
 		s.err = fmt.Errorf("%s: %w", s.name, err)
 	}
 }
 
-func (s *udpSource) countBad(from netip.AddrPort, n int, why error) {
+func (s *udpSource) countBad(p *packet, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.counters.BadDatagrams++; s.counters.First == "" {
-		s.counters.First = fmt.Sprintf("a datagram of %d bytes or more from %v: %v", n, from, why)
+	if s.bad.BadDatagrams++; s.bad.First == "" {
+		s.bad.First = fmt.Sprintf("a datagram of %d bytes or more from %v: %v", len(p.data), p.sender(), why)
 	}
 }
+
+// Buffered implements Source.
+func (s *udpSource) Buffered() bool { return s.packets.buffered() }
 
 // Frame implements Source.
 func (s *udpSource) Frame() can.Frame { return s.frame }
@@ -175,20 +199,14 @@ func (s *udpSource) Err() error { return s.err }
 func (s *udpSource) Counters() Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		s.counters.setDropped(socketDrops(s.conn))
-	}
-	return s.counters
+	return s.ancillary.counters(s.bad)
 }
 
 // Close implements Source.
 func (s *udpSource) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Swap(true) {
 		return nil
 	}
-	s.closed = true
 	return s.conn.Close()
 }
 
@@ -233,9 +251,14 @@ func dialUDP(spec Spec) (*net.UDPConn, error) {
 func (s *udpSink) Send(fr can.Frame) error {
 	s.out = appendWire(s.out[:0], &fr)
 	_, err := s.conn.WriteToUDPAddrPort(s.out, s.to)
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	return s.explain(err)
+}
+
+func (s *udpSink) explain(err error) error {
+	switch {
 	case errors.Is(err, net.ErrClosed):
 		return ErrClosed
 	case errors.Is(err, unix.ENETUNREACH):

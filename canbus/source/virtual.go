@@ -22,7 +22,8 @@ type Virtual struct {
 
 // Node is a place on a virtual bus: both a Source and a Sink.
 type Node struct {
-	bus *Virtual
+	bus         *Virtual
+	hearsItself bool
 
 	mu      sync.Mutex // guards the fields down to closed
 	arrived sync.Cond  // a frame came, or Close did
@@ -32,7 +33,8 @@ type Node struct {
 	dropped uint64
 	closed  bool
 
-	current arrival // the Receive goroutine's own
+	current arrival // this and more are the Receive goroutine's own
+	more    bool    // frames waited when current was taken
 }
 
 type arrival struct {
@@ -53,7 +55,8 @@ func (v *Virtual) Attach() *Node {
 	return n
 }
 
-// Send gives the frame to every other node; it never blocks on a slow one.
+// Send gives the frame to every other node, and with can.Own to this one if it
+// was opened by OpenBus; it never blocks on a slow one.
 func (n *Node) Send(fr can.Frame) error {
 	n.mu.Lock()
 	closed := n.closed
@@ -62,12 +65,17 @@ func (n *Node) Send(fr can.Frame) error {
 		return ErrClosed
 	}
 	a := arrival{frame: fr, time: time.Now().UnixNano()}
+	a.frame.Flags &^= can.Own
 	n.bus.mu.Lock()
 	defer n.bus.mu.Unlock()
 	for _, other := range n.bus.nodes {
 		if other != n {
 			other.push(&a)
 		}
+	}
+	if n.hearsItself {
+		a.frame.Flags |= can.Own
+		n.push(&a)
 	}
 	return nil
 }
@@ -98,8 +106,12 @@ func (n *Node) Receive() bool {
 	n.current = n.queue[n.head]
 	n.head = (n.head + 1) % len(n.queue)
 	n.waiting--
+	n.more = n.waiting > 0
 	return true
 }
+
+// Buffered implements Source.
+func (n *Node) Buffered() bool { return n.more }
 
 // Frame implements Source.
 func (n *Node) Frame() can.Frame { return n.current.frame }

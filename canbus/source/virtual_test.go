@@ -96,3 +96,19 @@ func TestVirtualBusTakesManySendersAtOnce(t *testing.T) {
 		next[fr.ID]++
 	}
 }
+
+func TestVirtualBusOpenedForBothHearsItself(t *testing.T) {
+	o := Options{Virtual: map[string]*Virtual{"demo": NewVirtual()}}
+	bus, other := openBoth(t, Spec{Scheme: SchemeVirtual, Name: "demo"}, o), o.Virtual["demo"].Attach()
+	for id, sink := range []Sink{bus, other} {
+		if err := sink.Send(can.Frame{ID: uint32(id)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := receive(t, bus); got.ID != uint32(id) || got.Has(can.Own) != (id == 0) {
+			t.Errorf("got frame %d with flags %b, want %d", got.ID, got.Flags, id)
+		}
+	}
+	if got := receive(t, other); got.ID != 0 || got.Has(can.Own) {
+		t.Errorf("got frame %d with flags %b, want the other's as any", got.ID, got.Flags)
+	}
+}

@@ -29,7 +29,8 @@ var (
 	errWireLength = errors.New("the frame's length is greater than its data can be")
 )
 
-// appendWire appends the frame as the struct that the kernel has for it.
+// appendWire appends the frame as the struct that the kernel has for it. A CAN FD
+// frame of a length that none can have is filled up with zeros, as drivers do.
 func appendWire(dst []byte, fr *can.Frame) []byte {
 	id := fr.ID
 	if fr.Has(can.Extended) {
@@ -53,11 +54,11 @@ func appendWire(dst []byte, fr *can.Frame) []byte {
 	if fr.Has(can.ESI) {
 		flags |= fdESI
 	}
-	dst = append(dst, fr.Len, flags, 0, 0)
+	dst = append(dst, can.FDLength(can.FDCode(int(fr.Len))), flags, 0, 0)
 	return append(dst, fr.Data[:]...)
 }
 
-// parseWire reads what appendWire writes.
+// parseWire reads what appendWire writes, and fills up alike.
 func parseWire(b []byte, fr *can.Frame) error {
 	if len(b) != classicSize && len(b) != fdSize {
 		return errWireSize
@@ -88,5 +89,8 @@ func parseWire(b []byte, fr *can.Frame) error {
 		return nil
 	}
 	copy(fr.Data[:fr.Len], b[dataOffset:])
+	if fr.Has(can.FD) {
+		fr.Len = can.FDLength(can.FDCode(int(fr.Len)))
+	}
 	return nil
 }

@@ -31,6 +31,22 @@ func TestWireFormIsThatOfLinux(t *testing.T) {
 	}
 }
 
+// No CAN FD frame has 9 bytes: it goes out with 12, and comes in so.
+func TestLengthsThatCANFDLacksAreFilledUp(t *testing.T) {
+	short := can.Frame{ID: 1, Flags: can.FD, Len: 9, Data: [64]byte{8: 0xEE}}
+	wire := appendWire(nil, &short)
+	if wire[4] != 12 {
+		t.Errorf("got %d bytes sent, want 12", wire[4])
+	}
+	wire[4] = 9
+	want := short
+	want.Len = 12
+	var got can.Frame
+	if err := parseWire(wire, &got); err != nil || got != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
 func FuzzWire(f *testing.F) {
 	for _, fr := range everyKind {
 		f.Add(appendWire(nil, &fr))

@@ -5,10 +5,10 @@ import "github.com/spf13/cobra"
 func newCAN() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "can",
-		Short: "Decode and replay recorded CAN logs",
+		Short: "Record CAN buses; decode and replay what was recorded",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newCANDecode(), newCANReplay())
+	c.AddCommand(newCANDecode(), newCANReplay(), newCANRecord())
 	return c
 }

@@ -48,7 +48,7 @@ error.`,
 			decoder := canbus.LogDecoder{Database: db, Choices: choices}
 			sum, err := decoder.Decode(log, c.OutOrStdout())
 			for _, line := range log.SkippedLines() {
-				fmt.Fprintf(c.ErrOrStderr(), "warning: line %d: %s\n", line.Line, line.Reason)
+				fmt.Fprintf(c.ErrOrStderr(), "warning: %s %d: %s\n", log.Format().Unit(), line.Line, line.Reason)
 			}
 			fmt.Fprintln(c.ErrOrStderr(), sum)
 			if err != nil {

@@ -113,11 +113,19 @@ func runDemo(ctx context.Context, g *gateway.Gateway, bus *source.Virtual, scree
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	node := bus.Attach()
-	defer func() { _ = node.Close() }()
 	ecus := make(chan error, 1)
 	shown := make(chan struct{})
+	car := demo.New(demo.Seed)
+	heard := make(chan struct{})
 	go func() {
-		ecus <- demo.New(demo.Seed).Run(ctx, node)
+		defer close(heard)
+		for node.Receive() {
+			car.Receive(node.Frame())
+		}
+	}()
+	defer func() { _ = node.Close(); <-heard }()
+	go func() {
+		ecus <- car.Run(ctx, node)
 		cancel()
 	}()
 	go func() {

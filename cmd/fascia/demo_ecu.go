@@ -32,8 +32,14 @@ func newDemoECU() *cobra.Command {
 				return err
 			}
 			defer func() { _ = sink.Close() }()
+			car := demo.New(demo.Seed)
+			deaf, err := hear(car, target)
+			if err != nil {
+				return err
+			}
+			defer deaf()
 			fmt.Fprintf(c.ErrOrStderr(), "the car's ECUs send on %s; Ctrl-C ends it\n", target)
-			if err := demo.New(demo.Seed).Run(c.Context(), sink); !errors.Is(err, context.Canceled) {
+			if err := car.Run(c.Context(), sink); !errors.Is(err, context.Canceled) {
 				return err
 			}
 			return nil
@@ -41,4 +47,24 @@ func newDemoECU() *cobra.Command {
 	}
 	c.Flags().StringVar(&to, "to", "", "bus to send on: udp://GROUP:PORT[?interface=NAME] or socketcan://NAME")
 	return c
+}
+
+// hear gives the car what comes on the bus until deaf is called. On a UDP address
+// that is no group the gateway listens alone.
+func hear(car *demo.Vehicle, bus source.Spec) (deaf func(), err error) {
+	if !bus.BothWays() {
+		return func() {}, nil
+	}
+	src, err := source.Open(bus, source.Options{})
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for src.Receive() {
+			car.Receive(src.Frame())
+		}
+	}()
+	return func() { _ = src.Close(); <-ended }, nil
 }

@@ -80,9 +80,11 @@ func printStatus(w io.Writer, s gateway.Status, asJSON, watch bool) error {
 	fmt.Fprintf(t, "store\t%s\n", storeText(s.Store))
 	fmt.Fprintf(t, "values\t%d\n", s.Values)
 	for _, b := range s.Buses {
-		fmt.Fprintf(t, "bus %s\t%s  %d frames: %d decoded, %d unused, %d unknown, %d short, %d remote or error%s\n",
-			b.Name, b.State, b.Frames, b.Decoded, b.Unused, b.Unknown, b.Short, b.Other, trouble(b))
+		fmt.Fprintf(t, "bus %s\t%s  %d frames: %d decoded, %d unused, %d unknown, %d short, %d remote or error, %d own%s\n",
+			b.Name, b.State, b.Frames, b.Decoded, b.Unused, b.Unknown, b.Short, b.Other, b.Own, trouble(b))
 	}
+	printHealth(t, s.Health)
+	printRecordings(t, s.Recordings)
 	if n := len(s.Config.Warnings); n > 0 {
 		fmt.Fprintf(t, "warnings\t%d (fascia check -c %s shows them)\n", n, s.Config.File)
 	}
@@ -133,6 +135,17 @@ func trouble(b canbus.BusStatus) string {
 	}
 	if b.Invalid > 0 {
 		text += fmt.Sprintf("\n\t%d invalid values", b.Invalid)
+	}
+	if b.Skipped > 0 {
+		text += fmt.Sprintf("\n\t%d values skipped by the mapping", b.Skipped)
+	}
+	if len(b.Errors) > 0 {
+		text += "\n\terror frames told:"
+		for _, kind := range canbus.ErrorKinds {
+			if n := b.Errors[kind]; n > 0 {
+				text += fmt.Sprintf(" %s %d", kind, n)
+			}
+		}
 	}
 	if b.FirstFault != "" {
 		text += fmt.Sprintf("\n\t%d torn lines, %d clock jumps, %d bad datagrams, %d dropped; first: %s",

@@ -14,7 +14,7 @@ import (
 )
 
 // rooms are the folders whose structs the files are read into.
-var rooms = []string{"gateway", "edgebroker", "edgebroker/listen", "canbus", "canbus/mapping", "auth", "config"}
+var rooms = []string{"gateway", "edgebroker", "edgebroker/listen", "canbus", "canbus/health", "canbus/mapping", "canbus/record", "canbus/transmit", "auth", "config"}
 
 func main() {
 	log.SetFlags(0)
@@ -54,5 +54,10 @@ func generate(root string) (map[string][]byte, error) {
 		}
 		files[f.page] = schema.Reference(f.into, comments, f.title)
 	}
+	guide, err := os.ReadFile(filepath.Join(root, "canbus/mapping/guide.md"))
+	if err != nil {
+		return nil, err
+	}
+	files["docs/mapping.md"] = append(append(files["docs/mapping.md"], '\n'), guide...)
 	return files, nil
 }
