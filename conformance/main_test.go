@@ -85,7 +85,7 @@ func TestDocumentNamesTestsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := make(map[string]bool)
-	for _, folder := range []string{"edgebroker", "edgebroker/listen", "topic", "soak"} {
+	for _, folder := range []string{"edgebroker", "edgebroker/listen", "edgebroker/stream", "topic", "soak"} {
 		files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)
