@@ -62,7 +62,7 @@ func (b *broker) start(ctx context.Context, n needs, dir string) (*brokers.Proce
 func fasciaConfig(n needs, port int, dir string) string {
 	text := fmt.Sprintf("data_dir: %s\nbroker:\n  listeners: [{name: local, address: \"127.0.0.1:%d\", auth: [anonymous]}]\n", dir, port)
 	if n >= room {
-		text += "  limits: {session_messages: 2000000, session_bytes: 1GiB}\n"
+		text += "  limits: {session_messages: 20000000, session_bytes: 8GiB}\n"
 	}
 	if n == durable {
 		text += "  durability: {sync: always}\n"

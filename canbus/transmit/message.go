@@ -3,23 +3,14 @@ package transmit
 import (
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/fascia-edge/fascia/canbus/can"
 	"github.com/fascia-edge/fascia/canbus/dbc"
 )
 
-const (
-	// mostOwn bounds the sent frames of a message that have not been heard back.
-	mostOwn = 64
-	// ownFor is how long a sent frame is waited for: a bus that doesn't give back
-	// what is sent on it must not have a frame of the ECU taken for it later.
-	ownFor = int64(time.Second)
-)
-
 // Message is what the gate knows of a message that a rule sends or awaits: its
-// newest frame, its counter, and what was sent and not heard back yet. The bus's
-// goroutine observes frames, the sender's makes them.
+// newest frame, its counter, and what would prove a request. The bus's goroutine
+// observes frames, the sender's makes them.
 type Message struct {
 	*dbc.Message
 	protection protection
@@ -29,7 +20,6 @@ type Message struct {
 	pages  []page
 	seen   bool // a frame came from the bus, or was sent
 	count  uint64
-	own    []ownFrame // oldest first
 	awaits []*proof
 	values []dbc.Value // room for decoding
 }
@@ -39,11 +29,6 @@ type Message struct {
 type page struct {
 	carried *dbc.Signal
 	frame   can.Frame
-}
-
-type ownFrame struct {
-	frame can.Frame
-	at    int64 // boot time
 }
 
 // proof is a signal that must take a value to prove that a request is carried
@@ -135,41 +120,18 @@ func (m *Message) next(s *dbc.Signal, physical float64) can.Frame {
 	return fr
 }
 
-// send builds the next frame and gives it to the bus. It is noted before it is
-// sent: it may be heard back before sending returns.
-func (m *Message) send(s *dbc.Signal, physical float64, now int64, give func(can.Frame) error) error {
+// send builds the next frame and gives it to the bus.
+func (m *Message) send(s *dbc.Signal, physical float64, give func(can.Frame) error) error {
 	m.mu.Lock()
 	fr := m.next(s, physical)
-	m.own = slices.DeleteFunc(m.own, func(o ownFrame) bool { return now-o.at > ownFor })
-	if len(m.own) == mostOwn {
-		m.own = slices.Delete(m.own, 0, 1)
-	}
-	m.own = append(m.own, ownFrame{fr, now})
 	m.mu.Unlock()
-
-	err := give(fr)
-
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err != nil {
-		m.disown(&fr, now)
+	if err := give(fr); err != nil { // not under mu: the bus's goroutine may be in its way
 		return err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.learn(&fr)
 	return nil
-}
-
-// disown takes a frame off those that were sent, and reports whether it was
-// there. It is called with mu held.
-func (m *Message) disown(fr *can.Frame, now int64) bool {
-	for i := range m.own {
-		o := &m.own[i]
-		if now-o.at <= ownFor && o.frame.ID == fr.ID && o.frame.Len == fr.Len && (o.frame.Flags^fr.Flags)&(can.Extended|can.FD|can.Remote) == 0 && o.frame.Data == fr.Data {
-			m.own = slices.Delete(m.own, i, i+1)
-			return true
-		}
-	}
-	return false
 }
 
 // Observe takes a data frame of the message that the bus received at the boot
@@ -177,11 +139,11 @@ func (m *Message) disown(fr *can.Frame, now int64) bool {
 // the vehicle, and proves nothing. The bus's goroutine calls it. It allocates
 // nothing once it has seen the message.
 func (m *Message) Observe(fr *can.Frame, now int64) (own bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.own) > 0 && m.disown(fr, now) || fr.Has(can.Own) {
+	if fr.Has(can.Own) {
 		return true
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.learn(fr)
 	m.check(now)
 	return false
@@ -230,7 +192,6 @@ func (m *Message) adopt(old *Message) {
 	if old.ID != m.ID || old.Extended != m.Extended || old.Size != m.Size {
 		return
 	}
-	m.own = slices.Clone(old.own)
 	for i := range old.pages {
 		m.learn(&old.pages[i].frame)
 	}

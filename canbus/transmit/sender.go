@@ -162,7 +162,7 @@ func (s *sender) launch(f *flight) error {
 // send sends the next frame of a flight.
 func (s *sender) send(f *flight) error {
 	now := vehicle.BootNow()
-	if err := f.rule.message.send(f.rule.signal, f.demand.physical, now, s.sink.Send); err != nil {
+	if err := f.rule.message.send(f.rule.signal, f.demand.physical, s.sink.Send); err != nil {
 		s.close() // the next request opens it anew
 		return fmt.Errorf("bus %s: %w", s.bus, err)
 	}
