@@ -264,3 +264,24 @@ messages: [{message: Pages, counter: Counter, checksum: {byte: 7, kind: xor}}]`)
 		}
 	})
 }
+
+// A J1939 message is learnt from whoever sends it, and sent as its own.
+func TestJ1939MessageIsSentUnderItsOwnAddress(t *testing.T) {
+	plan := mustCompile(t, `BO_ 2566844926 Cabin: 8 GTW
+ SG_ Fan : 0|8@1+ (1,0) [0|250] "" GTW
+ SG_ Mode : 8|8@1+ (1,0) [0|250] "" GTW
+
+BA_DEF_ BO_ "VFrameFormat" ENUM "StandardCAN","ExtendedCAN","reserved","J1939PG";
+BA_DEF_DEF_ "VFrameFormat" "J1939PG";
+`, `rules: [{signal: Cabin.Fan, roles: [a], min: 0, max: 250}]`)
+	r := plan.rules[0]
+	if !r.message.J1939 {
+		t.Fatal("it is read as plain CAN")
+	}
+	r.message.build(r.signal, 0) // which is when it begins to remember what it carries
+	seen := can.Frame{ID: r.message.ID&^0xFF | 0x33, Flags: can.Extended, Len: 8, Data: [64]byte{9, 7}}
+	r.message.Observe(&seen, 1)
+	if got, want := r.message.build(r.signal, 5), "18FEF1FE#0507000000000000"; got.String() != want {
+		t.Errorf("got %s, want %s", got.String(), want)
+	}
+}

@@ -199,6 +199,10 @@ entry: without it, a tail that was cut off can't be told.`,
 			if asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(report)
 			}
+			if report.Head.Seq == 0 {
+				fmt.Fprintf(c.OutOrStdout(), "no entries in %s yet\n", dir)
+				return nil
+			}
 			fmt.Fprintf(c.OutOrStdout(), "entries %d to %d in %s hold\nhead %d:%s\n", report.First, report.Head.Seq, dir, report.Head.Seq, report.Head.Hash)
 			if kept == nil {
 				fmt.Fprintln(c.ErrOrStderr(), "without --head nobody can tell whether entries are missing at the end")
