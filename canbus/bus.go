@@ -102,10 +102,11 @@ func (b *bus) receive(ctx context.Context, src source.Source) error {
 	}()
 	b.faults.begin(src)
 	b.narrow(src)
-	now, dropped, looked := int64(0), uint64(0), int64(0)
+	now, sinceBoot, dropped, looked := int64(0), int64(0), uint64(0), int64(0)
 	for waited := true; src.Receive(); waited = !src.Buffered() {
 		if waited {
 			now = vehicle.BootNow()
+			sinceBoot = time.Now().UnixNano() - now
 			b.first.CompareAndSwap(0, now)
 			b.last.Store(now)
 			if now-looked > lookEvery {
@@ -114,17 +115,32 @@ func (b *bus) receive(ctx context.Context, src source.Source) error {
 		}
 		frame, wall := src.Frame(), src.Time()
 		b.counts.frames.Add(1)
-		if err := b.record(ctx, &frame, wall, now); err != nil {
+		boot := moment(wall-sinceBoot, now)
+		if err := b.record(ctx, &frame, wall, boot); err != nil {
 			return err
 		}
 		if frame.Has(can.Error) {
-			b.control.report(&frame, now)
+			b.control.report(&frame, boot)
 		}
-		if err := b.decoder.Load().frame(ctx, &frame, wall, now); err != nil {
+		if err := b.decoder.Load().frame(ctx, &frame, wall, boot); err != nil {
 			return err
 		}
 	}
 	return src.Err()
+}
+
+// mostLate is how long a frame may have waited to be received. One that seems to
+// have waited longer was stamped before the clock was set.
+const mostLate = int64(time.Second)
+
+// moment is when a frame came, by CLOCK_BOOTTIME: what its own stamp says, since
+// frames of one batch did not come at once, and one that came before a request was
+// sent is no answer to it.
+func moment(stamped, now int64) int64 {
+	if late := now - stamped; late < 0 || late > mostLate {
+		return now
+	}
+	return stamped
 }
 
 // lookForDropped tells when the source has dropped more frames than before.

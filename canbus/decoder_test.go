@@ -2,6 +2,7 @@ package canbus
 
 import (
 	"testing"
+	"time"
 
 	"github.com/fascia-edge/fascia/canbus/can"
 )
@@ -53,5 +54,19 @@ func TestFrameThatNobodyNeedsAllocatesNothing(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+func TestFrameCameWhenItsStampSays(t *testing.T) {
+	const now = 100 * int64(time.Second)
+	for stamped, want := range map[int64]int64{
+		now - int64(3*time.Millisecond): now - int64(3*time.Millisecond), // it waited for the rest of its batch
+		now:                             now,
+		now + 1:                         now, // the clock was set back
+		now - int64(time.Hour):          now, // or ahead
+	} {
+		if got := moment(stamped, now); got != want {
+			t.Errorf("stamped %v before: came %v before, want %v", time.Duration(now-stamped), time.Duration(now-got), time.Duration(now-want))
+		}
 	}
 }
