@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fascia-edge/fascia/store/seglog"
 )
@@ -282,9 +283,15 @@ func TestDamagedSpillCostsNoMessage(t *testing.T) {
 	commit(t, tx, SyncInterval)
 	fill(t, s, q, 6*chunkSize)
 	var at uint64
-	q.mu.Lock()
-	at = q.chunks[keepChunks].at
-	q.mu.Unlock()
+	for end := time.Now().Add(10 * time.Second); at == 0; { // the committer spills after it has told
+		if time.Now().After(end) {
+			t.Fatal("nothing was spilled")
+		}
+		time.Sleep(time.Millisecond)
+		q.mu.Lock()
+		at = q.chunks[keepChunks].at
+		q.mu.Unlock()
+	}
 	seg := s.log.of(at)
 	sc := seglog.NewScanner(seg)
 	rec, err := sc.Find(at)
