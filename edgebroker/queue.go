@@ -8,9 +8,12 @@ import (
 )
 
 const (
-	idSpan = 65535      // how many packet ids there are
-	idTurn = idSpan / 3 // how far ids move on when a power cut may have taken some back
-	idRoom = idTurn - 1 // most positions from base to next, so that an id names one of them
+	idSpan = 65535 // how many packet ids there are
+	// How far ids move on when a power cut may have taken some back: by the golden
+	// section, so that twelve moves in a row lead to ids that are all idRoom or more
+	// from each other. A client may hold an id of before the first cut for long.
+	idTurn = 25033
+	idRoom = 3600 // most positions from base to next, so that an id names one of them
 )
 
 // queue is the way of QoS 1 and 2 messages to one client: positions in a row,

@@ -47,3 +47,23 @@ func TestPacketIDsNameOneMessageEach(t *testing.T) {
 		t.Fatalf("%d turns are kept", len(q.turns))
 	}
 }
+
+// A message of which a power cut took the record away leaves its id with a client
+// that is half way through QoS 2, over any number of cuts that follow closely.
+func TestPacketIDsStayApartOverManyPowerCuts(t *testing.T) {
+	var q queue
+	seen := make(map[uint16]int) // turn by id
+	for turn := range 13 {
+		for pos := range uint64(idRoom) {
+			id := q.idOf(q.tail + pos)
+			if other, taken := seen[id]; taken {
+				t.Fatalf("id %d is of turn %d and of turn %d", id, other, turn)
+			}
+			seen[id] = turn
+		}
+		q.push(entry{})
+		q.tail++
+		q.turnOn()
+		q.turns = q.turns[len(q.turns)-1:]
+	}
+}
