@@ -1,6 +1,6 @@
 // Package edgebroker is the local MQTT broker: MQTT 3.1, 3.1.1 and 5.0 over
 // TCP, TLS, WebSocket and Unix sockets, and the seam where the gateway's rooms
-// meet: Publish, Subscribe, SubscribeDurable and LastValue.
+// meet: Publish, Subscribe, SubscribeDurable, OpenQueue and LastValue.
 //
 // The packet codec is mochi's; connections, sessions and routing are ours, and
 // nothing of mochi shows outside.
@@ -75,7 +75,7 @@ type Broker struct {
 	sessions    sessions
 	room        room // wakes PublishWait
 	completions completions
-	durables    durables
+	queues      queues
 	presence    attendances
 
 	listeners *listen.Set
@@ -115,7 +115,7 @@ func New(cfg Config, opts Options) (*Broker, error) {
 	b.retained = retained.NewSet(cfg.Limits.RetainedMessages, int(cfg.Limits.RetainedBytes))
 	b.completions.b = b
 	b.sessions.init()
-	b.durables.init()
+	b.queues.init()
 	b.conns.init()
 	b.gather = stream.NewGatherer(time.Duration(cfg.WriteDelay))
 	var err error

@@ -47,9 +47,9 @@ func (k *commitment) message(p *message.Publication) {
 	origin := false
 	for i := range k.targets {
 		t := &k.targets[i]
-		origin = origin || t.durable != nil
+		origin = origin || t.receiver != nil
 		from := len(scratch.meta)
-		scratch.meta = t.entry.appendMeta(scratch.meta)
+		scratch.meta = t.appendMeta(scratch.meta)
 		scratch.to = append(scratch.to, store.To{Queue: t.queue, Meta: scratch.meta[from:len(scratch.meta):len(scratch.meta)]})
 	}
 	scratch.message = record.AppendMessage(scratch.message[:0], p, origin, k.b.clock)
@@ -64,6 +64,17 @@ type scratch struct {
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// release gives up the places in queues that were claimed; k may be nil.
+func (k *commitment) release() {
+	if k == nil {
+		return
+	}
+	for i := range k.targets {
+		k.targets[i].receiver.release(k.targets[i].size)
+	}
+	k.targets = nil
+}
 
 // discard gives up what was not committed.
 func (k *commitment) discard() {

@@ -28,14 +28,14 @@ type group struct {
 	again    bool     // and is to look once more
 }
 
-func (n *node) join(b *Broker, key, name string, m delivery) (added bool) {
-	g := n.groups[name]
+func (at *place) join(b *Broker, key, name string, m delivery) (added bool) {
+	g := at.groups[name]
 	if g == nil {
-		if n.groups == nil {
-			n.groups = make(map[string]*group)
+		if at.groups == nil {
+			at.groups = make(map[string]*group)
 		}
 		g = &group{b: b, key: strings.Clone(key)}
-		n.groups[strings.Clone(name)] = g
+		at.groups[strings.Clone(name)] = g
 	}
 	if m.session.stays {
 		g.keep()
@@ -51,8 +51,8 @@ func (n *node) join(b *Broker, key, name string, m delivery) (added bool) {
 	return true
 }
 
-func (n *node) leave(name string, s *session) {
-	g := n.groups[name]
+func (at *place) leave(name string, s *session) {
+	g := at.groups[name]
 	if g == nil {
 		return
 	}
@@ -64,7 +64,7 @@ func (n *node) leave(name string, s *session) {
 		}
 	}
 	if len(g.members) == 0 {
-		delete(n.groups, name)
+		delete(at.groups, name)
 		g.drop()
 	}
 }

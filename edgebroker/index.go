@@ -1,8 +1,7 @@
 package edgebroker
 
 import (
-	"strings"
-
+	"github.com/fascia-edge/fascia/edgebroker/filters"
 	"github.com/fascia-edge/fascia/edgebroker/record"
 )
 
@@ -25,14 +24,13 @@ type delivery struct {
 
 // index finds the receivers of a topic. Broker.routing guards it.
 type index struct {
-	root       node
+	places     filters.Tree[place]
 	generation uint64 // rises with every change
 	count      int    // subscriptions of clients
 }
 
-// node is one level of the filters below it.
-type node struct {
-	children map[string]*node
+// place is who subscribed to one filter.
+type place struct {
 	sessions map[*session]*subscription
 	groups   map[string]*group
 	locals   map[*local]struct{}
@@ -44,16 +42,16 @@ func (x *index) init() { x.generation = 1 } // 0 is what a cache begins with
 // had none with that filter.
 func (x *index) addSession(s *session, shared, filter string, sub *subscription) (added bool) {
 	x.generation++
-	n := x.root.descend(filter)
+	at := x.places.At(filter)
 	if shared != "" {
-		added = n.join(s.b, sub.Filter, shared, delivery{session: s, qos: sub.QoS, retainAsPublished: sub.RetainAsPublished, ids: sub.ids()})
+		added = at.join(s.b, sub.Filter, shared, delivery{session: s, qos: sub.QoS, retainAsPublished: sub.RetainAsPublished, ids: sub.ids()})
 	} else {
-		_, had := n.sessions[s]
+		_, had := at.sessions[s]
 		added = !had
-		if n.sessions == nil {
-			n.sessions = make(map[*session]*subscription)
+		if at.sessions == nil {
+			at.sessions = make(map[*session]*subscription)
 		}
-		n.sessions[s] = sub
+		at.sessions[s] = sub
 	}
 	sub.added = x.generation
 	if added {
@@ -64,43 +62,48 @@ func (x *index) addSession(s *session, shared, filter string, sub *subscription)
 
 // removeSession takes a subscription out that addSession put in.
 func (x *index) removeSession(s *session, shared, filter string) {
-	x.generation++
 	x.count--
-	x.root.prune(filter, func(n *node) {
+	x.remove(filter, func(at *place) {
 		if shared != "" {
-			n.leave(shared, s)
+			at.leave(shared, s)
 		} else {
-			delete(n.sessions, s)
+			delete(at.sessions, s)
 		}
 	})
 }
 
 func (x *index) addLocal(l *local) {
 	x.generation++
-	n := x.root.descend(l.filter)
-	if n.locals == nil {
-		n.locals = make(map[*local]struct{})
+	at := x.places.At(l.filter)
+	if at.locals == nil {
+		at.locals = make(map[*local]struct{})
 	}
-	n.locals[l] = struct{}{}
+	at.locals[l] = struct{}{}
 }
 
 func (x *index) removeLocal(l *local) {
+	x.remove(l.filter, func(at *place) { delete(at.locals, l) })
+}
+
+// remove lets fn take somebody out of the place of a filter.
+func (x *index) remove(filter string, fn func(*place)) {
 	x.generation++
-	x.root.prune(l.filter, func(n *node) { delete(n.locals, l) })
+	at := x.places.Get(filter)
+	if at == nil {
+		return
+	}
+	fn(at)
+	if len(at.sessions)+len(at.groups)+len(at.locals) == 0 {
+		x.places.Remove(filter)
+	}
 }
 
 // group is the shared subscription of that name and filter, nil if there is none.
 func (x *index) group(name, filter string) *group {
-	n := &x.root
-	for more := true; more && n != nil; {
-		var level string
-		level, filter, more = strings.Cut(filter, "/")
-		n = n.children[level]
+	if at := x.places.Get(filter); at != nil {
+		return at.groups[name]
 	}
-	if n == nil {
-		return nil
-	}
-	return n.groups[name]
+	return nil
 }
 
 // match appends the receivers of a message on name. A session whose
@@ -108,45 +111,20 @@ func (x *index) group(name, filter string) *group {
 // identifiers [MQTT-3.3.4-2, 3.3.4-3]. Subscriptions with No Local of the
 // session named origin are left out.
 func (x *index) match(name, origin string, out []delivery) []delivery {
-	return x.root.match(name, origin, strings.HasPrefix(name, "$"), out)
+	x.places.Match(name, func(at *place) { out = at.collect(origin, out) })
+	return out
 }
 
-// match walks the levels of rest; dollar tells that wildcards don't count on
-// this one [MQTT-4.7.2-1].
-func (n *node) match(rest, origin string, dollar bool, out []delivery) []delivery {
-	level, below, more := strings.Cut(rest, "/")
-	out = n.children[level].matchBelow(below, origin, more, out)
-	if dollar {
-		return out
-	}
-	out = n.children["+"].matchBelow(below, origin, more, out)
-	return n.children["#"].collect(origin, out)
-}
-
-func (n *node) matchBelow(rest, origin string, more bool, out []delivery) []delivery {
-	switch {
-	case n == nil:
-		return out
-	case more:
-		return n.match(rest, origin, false, out)
-	}
-	out = n.collect(origin, out)
-	return n.children["#"].collect(origin, out) // a/# matches a too [MQTT-4.7.1-2]
-}
-
-func (n *node) collect(origin string, out []delivery) []delivery {
-	if n == nil {
-		return out
-	}
-	for s, sub := range n.sessions {
+func (at *place) collect(origin string, out []delivery) []delivery {
+	for s, sub := range at.sessions {
 		if !sub.NoLocal || s.id != origin {
 			out = s.merge(sub, out)
 		}
 	}
-	for _, g := range n.groups {
+	for _, g := range at.groups {
 		out = append(out, delivery{group: g})
 	}
-	for l := range n.locals {
+	for l := range at.locals {
 		out = append(out, delivery{local: l, qos: 2})
 	}
 	return out
@@ -171,40 +149,4 @@ func (s *session) merge(sub *subscription, out []delivery) []delivery {
 		d.ids = []uint32{sub.ID}
 	}
 	return append(out, d)
-}
-
-// descend is the node of a filter, made where it is missing.
-func (n *node) descend(filter string) *node {
-	for more := true; more; {
-		var level string
-		level, filter, more = strings.Cut(filter, "/")
-		child := n.children[level]
-		if child == nil {
-			if n.children == nil {
-				n.children = make(map[string]*node)
-			}
-			// A copy of its own: the level is a part of a whole packet.
-			child = &node{}
-			n.children[strings.Clone(level)] = child
-		}
-		n = child
-	}
-	return n
-}
-
-// prune applies remove to the node of a filter and cuts what is empty after.
-func (n *node) prune(filter string, remove func(*node)) {
-	level, below, more := strings.Cut(filter, "/")
-	child := n.children[level]
-	if child == nil {
-		return
-	}
-	if more {
-		child.prune(below, remove)
-	} else {
-		remove(child)
-	}
-	if len(child.children)+len(child.sessions)+len(child.groups)+len(child.locals) == 0 {
-		delete(n.children, level)
-	}
 }

@@ -136,7 +136,7 @@ func (b *Broker) heard(kind presence.Kind, client string) (name string, heard, s
 		heard = true
 		switch {
 		case d.local != nil:
-			stores = stores || d.local.durable != nil
+			stores = stores || d.local.feed != nil
 		case d.session != nil:
 			stores = stores || d.qos > 0 && d.session.inStore()
 		default:

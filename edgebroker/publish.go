@@ -34,8 +34,8 @@ const maxMessage = 268_435_455 - 1<<17
 // can't keep up loses messages by the limits of the configuration, which are
 // counted. With Retain it is stored too, and an empty payload then clears what
 // is stored. A topic below vss/ is a last known value: see LastValue.
-// The error wraps ErrTopic, ErrTooLarge, ErrRetainedFull, ErrEmptyValue, or
-// ErrStore when it can't be stored now; then nobody has got it.
+// The error wraps ErrTopic, ErrTooLarge, ErrRetainedFull, ErrEmptyValue, ErrQueueFull,
+// or ErrStore when it can't be stored now; then nobody has got it.
 func (b *Broker) Publish(msg Message) error {
 	if err := b.checkMessage(&msg); err != nil {
 		return err
@@ -49,7 +49,8 @@ func (b *Broker) Publish(msg Message) error {
 // PublishWait is Publish for sources that can wait: it holds the message back
 // until every connected subscriber at QoS 1 or 2, and every durable receiver,
 // has room for it, and returns when those have it as durably as the policy asks.
-// It returns the context's error when that ends first.
+// A queue of a room is not waited for, since it may fill for days: one that rejects
+// and is full makes it ErrQueueFull. It returns the context's error when that ends first.
 func (b *Broker) PublishWait(ctx context.Context, msg Message) error {
 	if err := b.checkMessage(&msg); err != nil {
 		return err
@@ -125,13 +126,20 @@ func allowed(string) auth.Decision { return auth.Decision{Allow: true} }
 // that are called come back, for after the lock: they may publish. The caller
 // holds Broker.routing for reading.
 func (b *Broker) offer(p *message.Publication, r *route, k *commitment, later *stream.Burst) (calls []*local, err error) {
-	if err := b.admit(p, r); err != nil {
+	if len(r.feeds) > 0 {
+		if _, err := b.feed(p, r, k, p.QoS > 0); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.admit(p, r, len(k.targets) > 0); err != nil {
+		k.release()
 		return nil, err
 	}
 	if p.Retain {
 		b.retained.Lock()
 		defer b.retained.Unlock()
 		if err := b.retain(p, k); err != nil {
+			k.release()
 			return nil, err
 		}
 	}
@@ -144,8 +152,9 @@ func (b *Broker) offer(p *message.Publication, r *route, k *commitment, later *s
 }
 
 // admit refuses, before anything is stored, what could not be promised: when the
-// store takes no messages, or a receiver that is to reject is full.
-func (b *Broker) admit(p *message.Publication, r *route) error {
+// store takes no messages, or a session that is to reject is full. fed tells that a
+// queue is to have it.
+func (b *Broker) admit(p *message.Publication, r *route, fed bool) error {
 	if p.QoS == 0 && !p.Retain {
 		return nil
 	}
@@ -157,11 +166,9 @@ func (b *Broker) admit(p *message.Publication, r *route) error {
 	if refusal == nil && !rejects {
 		return nil
 	}
-	stores := p.Retain && len(p.Payload) > 0
+	stores := fed || p.Retain && len(p.Payload) > 0
 	for i := range r.receivers {
 		switch d := &r.receivers[i]; {
-		case d.local != nil:
-			stores = stores || d.local.durable != nil
 		case d.session == nil || min(d.qos, p.QoS) == 0:
 		default:
 			stores = stores || d.session.inStore()
@@ -190,8 +197,8 @@ func (b *Broker) full(m *Message) bool {
 		switch {
 		case d.session != nil:
 			return min(d.qos, m.QoS) > 0 && d.session.crowded()
-		case d.local != nil && d.local.durable != nil:
-			return d.local.durable.crowded()
+		case d.local != nil && d.local.feed != nil:
+			return d.local.feed.queue.receiver != nil && d.local.feed.queue.crowded()
 		}
 		return false
 	})

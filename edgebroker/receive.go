@@ -94,6 +94,9 @@ func (c *conn) passNow(r *route, m *wire.Message) {
 		return
 	}
 	p := c.borrow(r, m)
+	if len(r.feeds) > 0 {
+		c.b.feedAlone(p, r)
+	}
 	left := m.Expiry
 	c.forms.Begin()
 	for i := range r.receivers {

@@ -19,6 +19,7 @@ type route struct {
 	generation uint64
 	decision   auth.Decision
 	receivers  []delivery
+	feeds      []*feed
 	sync       store.Sync
 	immediate  bool // every receiver is a session: QoS 0 goes straight to the sockets
 	value      bool // a last known value
@@ -33,10 +34,14 @@ func (b *Broker) refresh(r *route, origin string, decide func(name string) auth.
 	r.policy, r.generation = policy, b.index.generation
 	r.decision = decide(r.topic)
 	r.receivers = b.index.match(r.topic, origin, nil)
-	r.immediate = true
+	r.feeds, r.immediate = nil, true
 	kept := r.receivers[:0]
 	for _, d := range r.receivers {
 		if d.session != nil && !d.session.mayReceive(r.topic) {
+			continue
+		}
+		if d.local != nil && d.local.feed != nil {
+			r.feeds = append(r.feeds, d.local.feed)
 			continue
 		}
 		r.immediate = r.immediate && d.session != nil
@@ -52,11 +57,13 @@ func (b *Broker) newRoute(name string) *route {
 
 // target is a receiver that the store holds a message for until it has it.
 type target struct {
-	queue   *store.Queue
-	session *session
-	durable *durable
-	group   *group
-	entry   entry
+	queue    *store.Queue
+	session  *session
+	group    *group
+	entry    entry  // of session or group
+	receiver *Queue // in place of them, with
+	meta     []byte
+	size     int // what it has claimed
 }
 
 // settled tells the receiver that the message is committed, or with err that it
@@ -65,8 +72,8 @@ func (t *target) settled(p *message.Publication, err error, later *stream.Burst)
 	switch {
 	case t.group != nil:
 		t.group.committed(t.queue, err)
-	case t.durable != nil:
-		t.durable.settled(err)
+	case t.receiver != nil:
+		t.receiver.settled(t.size, err)
 	case err == nil:
 		t.session.stored(p, t.entry, later)
 	default:
@@ -86,11 +93,7 @@ func (b *Broker) pass(p *message.Publication, r *route, k *commitment, later *st
 	for i := range r.receivers {
 		d := &r.receivers[i]
 		if d.local != nil {
-			if durable := d.local.durable; durable != nil {
-				k.targets = append(k.targets, target{queue: durable.accept(), durable: durable})
-			} else {
-				calls = append(calls, d.local)
-			}
+			calls = append(calls, d.local)
 			continue
 		}
 		shared := d.group
@@ -136,7 +139,11 @@ func (b *Broker) share(p *message.Publication, g *group, name string) (*delivery
 }
 
 // appendMeta puts what is the receiver's own of a stored message behind b.
-func (e *entry) appendMeta(b []byte) []byte {
+func (t *target) appendMeta(b []byte) []byte {
+	if t.receiver != nil {
+		return append(b, t.meta...)
+	}
+	e := &t.entry
 	r := record.Receiver{QoS: e.qos, Retain: e.retain, IDs: e.ids}
 	if e.from != nil {
 		r.Group = e.from.group.key

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/fascia-edge/fascia/clock"
 )
 
 func TestSubscribeBeginsWithWhatIsStored(t *testing.T) {
@@ -170,6 +172,44 @@ func TestDurableReceiverDropsTheOldest(t *testing.T) {
 	}
 	if st := b.Durables()[0]; st.Dropped != 3 {
 		t.Fatalf("%+v", st)
+	}
+}
+
+// What waited too long is not handed over, neither at first nor when it is tried
+// again.
+func TestDurableReceiverGetsNothingExpired(t *testing.T) {
+	b := start(t, loopback)
+	q := openQueue(t, b, "r", roomy)
+	late := Message{Topic: "ivi/late", QoS: 1}
+	p := late.Publication()
+	p.Expires = clock.Now()
+	if err := q.append(0, b.sync, func(k *commitment) { k.message(p) }); err != nil {
+		t.Fatal(err)
+	}
+	q.Close()
+	got := make(chan string, 10)
+	cancel, err := b.SubscribeDurable("r", "ivi/#", roomy, func(m Message) error {
+		got <- m.Topic
+		if m.Expiry > 0 {
+			return errors.New("not now")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	if err := b.Publish(Message{Topic: "ivi/short", QoS: 1, Expiry: 1}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "ivi/end", "", 1)
+	for name := ""; name != "ivi/end"; {
+		if name = <-got; name == "ivi/late" {
+			t.Fatal("got a message whose life is over")
+		}
+	}
+	if st := b.Durables()[0]; st.Dropped != 2 || b.Stats().DroppedExpired != 2 {
+		t.Errorf("counted %+v", st)
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 
 // local is a receiver in this process.
 type local struct {
-	filter  string
-	fn      func(Message)
-	durable *durable     // in place of fn
-	begun   sync.RWMutex // held for writing while fn is given what is stored
+	filter string
+	fn     func(Message)
+	feed   *feed        // in place of fn
+	begun  sync.RWMutex // held for writing while fn is given what is stored
 }
 
 // call gives fn a message, after what was stored before it.
@@ -36,31 +36,36 @@ func (b *Broker) Subscribe(filter string, fn func(Message)) (cancel func(), err 
 	l.begun.Lock()
 	defer l.begun.Unlock()
 	var snapshot []Message
-	err = b.addLocal(l, func(p *message.Publication) { snapshot = append(snapshot, p.Message()) })
+	added, err := b.addLocal(l)
 	if err != nil {
 		return nil, err
 	}
+	b.giveLocal(l, added, func(int) bool { return true }, func(p *message.Publication) { snapshot = append(snapshot, p.Message()) })
 	for _, m := range snapshot {
 		fn(m)
 	}
 	return sync.OnceFunc(func() { b.removeLocal(l) }), nil
 }
 
-// addLocal puts l into the index and gives what it has to know first.
-func (b *Broker) addLocal(l *local, give func(*message.Publication)) error {
+// addLocal puts l into the index and tells the generation with it.
+func (b *Broker) addLocal(l *local) (added uint64, err error) {
 	if !topic.ValidFilter(l.filter) || topic.Levels(l.filter) > b.cfg.Limits.TopicLevels {
-		return fmt.Errorf("subscribe to %.100q: %w: want at most %d levels, `+` and `#` filling one", l.filter, ErrFilter, b.cfg.Limits.TopicLevels)
+		return 0, fmt.Errorf("subscribe to %.100q: %w: want at most %d levels, `+` and `#` filling one", l.filter, ErrFilter, b.cfg.Limits.TopicLevels)
 	}
 	b.routing.Lock()
+	defer b.routing.Unlock()
 	b.index.addLocal(l)
-	added := b.index.generation
-	b.routing.Unlock()
-	b.giveStored(l.filter, added, func(int) bool { return true }, func(p *message.Publication) {
+	return b.index.generation, nil
+}
+
+// giveLocal calls give with what is older than l, which was added in that
+// generation; wait is as in giveStored.
+func (b *Broker) giveLocal(l *local, added uint64, wait func(size int) bool, give func(*message.Publication)) {
+	b.giveStored(l.filter, added, wait, func(p *message.Publication) {
 		stored := *p.Keep()
 		stored.Retain = true
 		give(&stored)
 	})
-	return nil
 }
 
 func (b *Broker) removeLocal(l *local) {

@@ -34,8 +34,9 @@ type LastValue struct {
 	contentType string
 	properties  []byte // the content type as it is sent
 	origin      *Origin
-	generation  uint64 // of the index when it was set
-	route       *route // of values of this process; nil before the first
+	generation  uint64              // of the index when it was set
+	route       *route              // of values of this process; nil before the first
+	passing     message.Publication // on its way; borrowed
 }
 
 var nobody = &Origin{}
@@ -95,34 +96,50 @@ func (lv *LastValue) set(payload []byte, contentType string, origin *Origin, k *
 		lv.b.counters.valuesRefused.Add(1)
 		return fmt.Errorf("topic %q: %w", lv.topic, ErrEmptyValue)
 	}
-	b := lv.b
-	b.routing.RLock()
-	lv.mu.Lock()
-	lv.keep(payload, contentType)
-	lv.generation = b.index.generation
-	lv.origin = origin
 	var later stream.Burst
-	var calls []*local
-	var p *message.Publication
-	r := lv.receivers(origin)
-	if k == nil && len(r.receivers) > 0 {
-		k = &commitment{b: b}
-	}
-	if len(r.receivers) > 0 {
-		p = lv.publication()
-		calls = b.pass(p, r, k, &later)
-	}
-	lv.commit(r, p, k)
-	if len(calls) > 0 {
-		p = p.Keep() // before the next value
-	}
-	lv.mu.Unlock()
-	b.routing.RUnlock()
+	p, calls, err := lv.pass(payload, contentType, origin, k, &later)
 	later.HandOver()
 	for _, l := range calls {
 		l.call(p.Message())
 	}
-	return nil
+	return err
+}
+
+// pass keeps the value and hands it to its receivers. Those in this process that
+// are called come back, with the value to call them with.
+func (lv *LastValue) pass(payload []byte, contentType string, origin *Origin, k *commitment, later *stream.Burst) (p *message.Publication, calls []*local, err error) {
+	b := lv.b
+	b.routing.RLock()
+	defer b.routing.RUnlock()
+	lv.mu.Lock()
+	defer lv.mu.Unlock()
+	r := lv.receivers(origin)
+	if len(r.feeds) > 0 {
+		p = lv.publication(payload, lv.propertiesOf(contentType), origin)
+		if k, err = b.feed(p, r, k, origin != nobody); err != nil {
+			return nil, nil, err
+		}
+	}
+	lv.keep(payload, contentType)
+	lv.generation = b.index.generation
+	lv.origin = origin
+	if len(r.receivers) > 0 {
+		if k == nil {
+			k = &commitment{b: b}
+		}
+		if p == nil {
+			p = lv.publication(payload, lv.properties, origin)
+		}
+		calls = b.pass(p, r, k, later)
+	}
+	lv.commit(r, p, k)
+	if len(calls) > 0 {
+		p = p.Keep()
+	}
+	if p != nil {
+		lv.passing = message.Publication{} // its payload is the caller's
+	}
+	return p, calls, nil
 }
 
 // keep takes the value over. mu is held.
@@ -132,10 +149,16 @@ func (lv *LastValue) keep(payload []byte, contentType string) {
 	if grown := cap(lv.payload) - had; grown > 0 {
 		lv.b.values.bytes.Add(int64(grown))
 	}
-	if lv.contentType != contentType || lv.properties == nil {
-		props := wire.Properties{ContentType: contentType}
-		lv.contentType, lv.properties = contentType, props.Append([]byte{})
+	lv.contentType, lv.properties = contentType, lv.propertiesOf(contentType)
+}
+
+// propertiesOf are those that a value of that content type is sent with. mu is held.
+func (lv *LastValue) propertiesOf(contentType string) []byte {
+	if lv.contentType == contentType && lv.properties != nil {
+		return lv.properties
 	}
+	props := wire.Properties{ContentType: contentType}
+	return props.Append([]byte{})
 }
 
 // commit stores the value for those that have it from the store. A value that
@@ -236,9 +259,10 @@ func (lv *LastValue) room() int {
 	return cap(lv.payload)
 }
 
-// publication is the value, borrowed from its buffer. mu is held.
-func (lv *LastValue) publication() *message.Publication {
-	return &message.Publication{Topic: lv.topic, Properties: lv.properties, Payload: lv.payload, QoS: 1, Origin: lv.origin, Borrowed: true}
+// publication is a value that is good while mu is held. mu is held.
+func (lv *LastValue) publication(payload, properties []byte, origin *Origin) *message.Publication {
+	lv.passing = message.Publication{Topic: lv.topic, Properties: properties, Payload: payload, QoS: 1, Origin: origin, Borrowed: true}
+	return &lv.passing
 }
 
 // matching is a step of the search for the topics that a subscription to filter
@@ -261,6 +285,6 @@ func (lv *LastValue) give(before uint64, fn func(*message.Publication)) {
 	lv.mu.Lock()
 	defer lv.mu.Unlock()
 	if len(lv.payload) > 0 && lv.generation < before {
-		fn(lv.publication())
+		fn(lv.publication(lv.payload, lv.properties, lv.origin))
 	}
 }

@@ -172,6 +172,18 @@ func BenchmarkLastValueNobodyListens(b *testing.B) {
 	}
 }
 
+// The packet id of QoS 2 is stored though the value has no receiver that is.
+func TestValueOfQoS2IsAnsweredWhenNobodyListens(t *testing.T) {
+	b := start(t, provider)
+	c := connect(t, b, 5, "c", keep)
+	c.publish(2, 1, "vss/a", "1")
+	if reason := c.expect(wire.Pubrec).reasons[0]; reason != wire.Success {
+		t.Fatalf("PUBREC 0x%02X", reason)
+	}
+	c.ack(wire.Pubrel, 1)
+	c.expect(wire.Pubcomp)
+}
+
 func TestForgottenValueReachesNobody(t *testing.T) {
 	b := start(t, loopback)
 	speed := b.LastValue("vss/Vehicle/Speed")

@@ -143,8 +143,9 @@ func (m *model) step(r *rand.Rand, s *Store) *Tx {
 	if r.IntN(4) > 0 {
 		message := fmt.Sprintf("%s%d", strings.Repeat("m", r.IntN(200)), r.IntN(1e9))
 		var to []To
-		for _, name := range names {
-			if r.IntN(3) > 0 {
+		for i := range 2 * len(names) {
+			name := names[i/2]
+			if i%2 == 0 && r.IntN(3) > 0 || i%2 == 1 && r.IntN(9) == 0 { // twice to one queue, now and then
 				meta := fmt.Sprint(r.IntN(100))
 				to = append(to, To{s.Queue(name), []byte(meta)})
 				m.queues[name].entries = append(m.queues[name].entries, meta+"|"+message)

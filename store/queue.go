@@ -61,8 +61,9 @@ func (q *Queue) Bytes() int64 {
 
 // Done ends an entry: it is not read again. It takes effect in memory at once
 // and on disk at most flushEvery later; until then a crash brings it back.
-// Doing it twice is harmless.
-func (q *Queue) Done(pos uint64) {
+// Doing it twice is harmless: first is false for an entry that is done or was
+// never there.
+func (q *Queue) Done(pos uint64) (first bool) {
 	q.mu.Lock()
 	changed := q.done(pos)
 	note := changed && !q.dirty && !q.gone
@@ -73,6 +74,7 @@ func (q *Queue) Done(pos uint64) {
 	if note {
 		q.store.noteDirty(q)
 	}
+	return changed
 }
 
 // push adds the entry of record seq. Of its position the lower 32 bits are

@@ -154,9 +154,14 @@ func (q *Queue) rebuild(c *chunk, r *reader) ([]ref, error) {
 			if rec.Seq < c.base || rec.Seq > c.at {
 				return
 			}
-			a, ok := findAppend(rec.Body, q.id)
-			if i := a.low - uint32(c.first); ok && i < uint32(c.n) {
-				refs[i] = ref{uint32(rec.Seq - c.base), uint32(len(a.message))}
+			for nth := 0; ; nth++ {
+				a, ok := findAppend(rec.Body, q.id, nth)
+				if !ok {
+					return
+				}
+				if i := a.low - uint32(c.first); i < uint32(c.n) {
+					refs[i] = ref{uint32(rec.Seq - c.base), uint32(len(a.message))}
+				}
 			}
 		})
 		seg.Release()
@@ -237,12 +242,16 @@ func (r *reader) entry(q *Queue, w want) Entry {
 		e.Err = err
 		return e
 	}
-	a, ok := findAppend(rec.Body, q.id)
-	e.Meta, e.Message = a.meta, a.message
-	if !ok || a.low != uint32(w.pos) {
-		e.Err = fmt.Errorf("%w: sequence %d: no message for the queue", ErrCorrupt, w.seq)
+	for nth := 0; ; nth++ {
+		a, ok := findAppend(rec.Body, q.id, nth)
+		if !ok {
+			e.Err = fmt.Errorf("%w: sequence %d: no message for the queue", ErrCorrupt, w.seq)
+			return e
+		}
+		if e.Meta, e.Message = a.meta, a.message; a.low == uint32(w.pos) {
+			return e
+		}
 	}
-	return e
 }
 
 // appended is a message as it is in a record, for one queue.
@@ -251,8 +260,9 @@ type appended struct {
 	meta, message []byte
 }
 
-// findAppend is the message in a record for queue id.
-func findAppend(record []byte, id uint64) (a appended, ok bool) {
+// findAppend is the message in a record for queue id: the nth of them, from 0 on,
+// where it went to the queue more than once.
+func findAppend(record []byte, id uint64, nth int) (a appended, ok bool) {
 	d := &body{b: record}
 	for !d.bad {
 		switch d.op() {
@@ -275,8 +285,11 @@ func findAppend(record []byte, id uint64) (a appended, ok bool) {
 				if d.bad {
 					return appended{}, false
 				}
-				if to == id && !ok {
-					a.low, a.meta, ok = low, meta, true
+				if to == id {
+					if nth == 0 {
+						a.low, a.meta, ok = low, meta, true
+					}
+					nth--
 				}
 			}
 			a.message = d.b

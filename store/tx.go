@@ -143,8 +143,8 @@ func (tx *Tx) Moves(q *Queue, pos uint64) {
 	tx.moves = true
 }
 
-// Append stores a message once, as the next entry of each queue in to. There is
-// at most one Append in a transaction.
+// Append stores a message once, as the next entry of each queue in to; a queue that
+// is in it twice gets two. There is at most one Append in a transaction.
 func (tx *Tx) Append(message []byte, to []To) {
 	if len(tx.message) > 0 {
 		tx.fail(fmt.Errorf("store: second Append in one transaction"))
