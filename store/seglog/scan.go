@@ -100,6 +100,10 @@ func (sc *Scanner) Find(seq uint64) (Record, error) {
 			if errors.As(err, &damage) {
 				continue
 			}
+			if end := sc.seg.end.Load(); errors.Is(err, io.EOF) && end > sc.limit {
+				sc.limit = end // it was written since the last look
+				continue
+			}
 			if errors.Is(err, io.EOF) {
 				err = fmt.Errorf("%s: sequence %d: %w", sc.seg.path, seq, ErrMissing)
 			}

@@ -57,6 +57,27 @@ func TestRecordsAreFoundByNumberInAnyOrder(t *testing.T) {
 	}
 }
 
+// What a scanner has not reached yet when a record is written stands between it and
+// that record, however little it is.
+func TestRecordWrittenWhileTheScannerReadsIsFound(t *testing.T) {
+	for unread := range 4 {
+		s := filled(t, 4)
+		sc := NewScanner(s)
+		if _, err := sc.Find(103 - uint64(unread)); err != nil {
+			t.Fatal(err)
+		}
+		rec := append(Start(nil, 1), "late"...)
+		Finish(rec)
+		if err := s.Write(rec); err != nil {
+			t.Fatal(err)
+		}
+		if rec, err := sc.Find(104); err != nil || string(rec.Body) != "late" {
+			t.Errorf("%d records before it: got %q, %v", unread, rec.Body, err)
+		}
+		sc.Close()
+	}
+}
+
 func TestScanGoesOnBehindDamage(t *testing.T) {
 	s := filled(t, 1000)
 	f, err := os.OpenFile(s.Path(), os.O_RDWR, 0)
