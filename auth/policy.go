@@ -52,9 +52,19 @@ func New(cfg Config) *Policy {
 // HasRole reports whether the policy knows the role.
 func (p *Policy) HasRole(name string) bool { return p.roles[name] != nil }
 
+// role is the role of that name, nil if there is none. A link has one that nobody
+// configured.
+func (p *Policy) role(name string) *role {
+	r := p.roles[name]
+	if link, is := strings.CutPrefix(name, linkPrefix); r == nil && is && link != "" {
+		return newRole(linkRole(link))
+	}
+	return r
+}
+
 // CanPublish decides whether id may publish to the topic name.
 func (p *Policy) CanPublish(id *Identity, name string) Decision {
-	r := p.roles[id.Role]
+	r := p.role(id.Role)
 	if r == nil {
 		return unknownRole(id)
 	}
@@ -87,7 +97,7 @@ func (p *Policy) CanPublish(id *Identity, name string) Decision {
 // every topic that the filter can match, and no denial may cover the filter as
 // a whole; where a denial only overlaps it, CanReceive sorts out the messages.
 func (p *Policy) CanSubscribe(id *Identity, filter string) Decision {
-	r := p.roles[id.Role]
+	r := p.role(id.Role)
 	if r == nil {
 		return unknownRole(id)
 	}

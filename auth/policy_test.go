@@ -212,3 +212,29 @@ func TestWrongAuthConfigurationIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestLinkMayPublishCommandsAndItsOwnTopicsUnlessConfigured(t *testing.T) {
+	p := New(Config{Roles: map[string]RoleConfig{"link:backup": {Publish: []string{"ivi/news"}}}})
+	for _, c := range []struct {
+		role, topic string
+		want        bool
+	}{
+		{"link:cloud", "cmd/demo/g1/VIN/horn", true},
+		{"link:cloud", "ivi/navigation/destination/set", true},
+		{"link:cloud", "cloud/cloud/shadow", true},
+		{"link:cloud", "cloud/backup/shadow", false},
+		{"link:cloud", "act/Vehicle/Body/Horn/IsActive", false},
+		{"link:cloud", "vss/Vehicle/Speed", false},
+		{"link:cloud", "cabin/driver/lock/set", false},
+		{"link:backup", "ivi/news", true},
+		{"link:backup", "cmd/demo/g1/VIN/horn", false},
+		{"link:", "cmd/a", false},
+	} {
+		if d := p.CanPublish(&Identity{Role: c.role}, c.topic); d.Allow != c.want {
+			t.Errorf("%s publishes to %s: %+v, want %v", c.role, c.topic, d, c.want)
+		}
+	}
+	if p.CanSubscribe(&Identity{Role: "link:cloud"}, "ivi/#").Allow {
+		t.Error("a link may subscribe")
+	}
+}

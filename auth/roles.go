@@ -26,6 +26,16 @@ var builtinRoles = map[string]RoleConfig{
 	"cloud":           {},
 }
 
+// linkPrefix begins the roles of what comes by a link; the link's name follows.
+const linkPrefix = "link:"
+
+// linkRole is the role of a link that the configuration does not name: a far side may
+// ask for what it is answered on cmd/, speak to the head unit's applications, and
+// write what is its own apart from what is the vehicle's.
+func linkRole(link string) RoleConfig {
+	return RoleConfig{Publish: []string{"cmd/#", "ivi/#", "cloud/" + link + "/#"}}
+}
+
 func builtin(role string) bool {
 	_, ok := builtinRoles[role]
 	return ok

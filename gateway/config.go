@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/bridge"
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker"
@@ -35,6 +36,8 @@ type Config struct {
 	Broker edgebroker.Config `yaml:"broker"`
 	// The buses, and what their signals are called outside.
 	CAN canbus.Config `yaml:"can"`
+	// Links to brokers elsewhere, and what goes over them.
+	Bridge bridge.Config `yaml:"bridge"`
 	// The log of decisions.
 	Audit AuditConfig `yaml:"audit"`
 	// Who may do what.
@@ -152,4 +155,5 @@ func (c *Config) resolve(dir string) {
 	}
 	c.Broker.Resolve(dir)
 	c.CAN.Resolve(dir)
+	c.Bridge.Resolve(dir)
 }

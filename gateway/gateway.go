@@ -17,6 +17,7 @@ import (
 
 	"github.com/fascia-edge/fascia/audit"
 	"github.com/fascia-edge/fascia/auth"
+	"github.com/fascia-edge/fascia/bridge"
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/canbus/source"
 	"github.com/fascia-edge/fascia/canbus/transmit"
@@ -53,7 +54,10 @@ type Gateway struct {
 	policy atomic.Pointer[auth.Policy]
 	broker *edgebroker.Broker
 	buses  *canbus.Buses
+	bridge *bridge.Bridge
 	ready  atomic.Bool
+
+	bridgeOpen atomic.Bool // before, it has nothing to tell
 
 	reloading sync.Mutex // one reload at a time
 
@@ -88,6 +92,10 @@ func New(file string, options Options) (*Gateway, error) {
 	}
 	g.buses, err = canbus.New(g.config.CAN, loaded.plan, canbus.Options{
 		Broker: brokerForBuses{g.broker}, State: g.state, Log: g.log, Virtual: options.Virtual, Record: g.record, OpenRecording: g.openRecording})
+	if err != nil {
+		return nil, err
+	}
+	g.bridge, err = g.newBridge(g.config)
 	return g, err
 }
 
@@ -134,6 +142,9 @@ func compile(c *Config, doc *config.Document, state *vehicle.State) (*loaded, er
 	if errors.As(err, &inCAN) {
 		problems = append(problems, inCAN...)
 	}
+	inBridge, doubts := checkBridge(c, doc, state)
+	problems = append(problems, inBridge...)
+	l.warnings = append(l.warnings, doubts...)
 	if len(problems) > 0 {
 		return l, problems
 	}
@@ -152,7 +163,8 @@ func Check(file string) ([]config.Problem, error) {
 }
 
 // Run starts everything, serves until ctx ends, and stops everything within
-// stop_timeout: the buses, then the broker, then what others rely on meanwhile.
+// stop_timeout: the buses, then the broker, then what others rely on meanwhile, the
+// bridge too, which takes what clients publish until the last of them is served.
 // It returns nil after an orderly stop. A start that fails leaves nothing behind.
 func (g *Gateway) Run(ctx context.Context) error {
 	c := g.Config() // a reload changes nothing of what is used here
@@ -202,6 +214,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.openAudit(filepath.Join(dir.Path(), AuditFolder), c.Audit, clock.Trust(c.Time.Synchronised))
 	afterBroker(func(context.Context) { g.closeAudit() })
 	g.broker.Open(st)
+	if err := g.bridge.Open(); err != nil {
+		return err
+	}
+	g.bridgeOpen.Store(true)
+	afterBroker(g.bridge.Stop)
 	if listen := c.Metrics.Listen; listen != "" {
 		metrics, err := listenMetrics(listen, g)
 		if err != nil {
@@ -218,6 +235,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	afterBroker(control.stop)
 
 	g.broker.Serve()
+	g.bridge.Start(ctx)
+	stops = append(stops, g.watchNetwork(ctx))
 	if err := g.buses.Start(ctx); err != nil {
 		return err
 	}

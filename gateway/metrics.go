@@ -57,6 +57,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	m.buses(c.g.buses.Status())
 	m.recordings(c.g.buses.Recordings())
+	m.links(c.g.linkStatus())
 	m.act(c.g.buses.Gate().Rules(), c.g.buses.Gate().Lost())
 	m.health(c.g.buses.Health())
 }

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"time"
 
+	"github.com/fascia-edge/fascia/bridge"
 	"github.com/fascia-edge/fascia/canbus"
 )
 
@@ -16,13 +18,16 @@ type reloadResult struct {
 
 // Reload reads the configuration and the files it names again and takes over
 // what changed: roles and identities, mappings, DBC files, which messages are
-// published whole and which are watched, and the log level. It is all or nothing: with any error, or
+// published whole and which are watched, the bridge, and the log level. It is all or nothing: with any error, or
 // a change to anything else, the gateway goes on as it was, and the error says
 // why.
 func (g *Gateway) Reload() error {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	l, err := g.load(g.Config())
+	if err == nil {
+		err = g.bridge.Use(l.config.Bridge) // the only one that may refuse, so the first
+	}
 	result := reloadResult{At: time.Now()}
 	if err != nil {
 		result.Error = err.Error()
@@ -68,6 +73,9 @@ func refuseFixed(old, new *Config) error {
 		if !reflect.DeepEqual(section.old, section.new) {
 			errs = append(errs, fixed(section.name))
 		}
+	}
+	if err := bridge.Fixed(old.Bridge, new.Bridge); err != nil {
+		errs = append(errs, fmt.Errorf("bridge.links: %w", err))
 	}
 	return errors.Join(errs...)
 }

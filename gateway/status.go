@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fascia-edge/fascia/bridge"
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/canbus/health"
 	"github.com/fascia-edge/fascia/canbus/record"
@@ -18,23 +19,24 @@ import (
 
 // Status is what GET /v1/status on the control socket answers.
 type Status struct {
-	Version       string             `json:"version"`
-	PID           int                `json:"pid"`
-	Started       time.Time          `json:"started"`
-	UptimeSeconds float64            `json:"uptime_s"`
-	Ready         bool               `json:"ready"`
-	MemoryBytes   int64              `json:"memory_bytes"` // resident
-	Vehicle       VehicleStatus      `json:"vehicle"`
-	Config        ConfigStatus       `json:"config"`
-	Listeners     []listen.Info      `json:"listeners"`
-	Clients       ClientsStatus      `json:"clients"`
-	Messages      MessagesStatus     `json:"messages"`
-	Store         StoreStatus        `json:"store"`
-	Values        int                `json:"values"` // paths that ever had one
-	Buses         []canbus.BusStatus `json:"buses"`
-	Recordings    []record.Status    `json:"recordings"`
-	Audit         AuditStatus        `json:"audit"`
-	Health        health.Status      `json:"health"` // of messages and signals
+	Version       string              `json:"version"`
+	PID           int                 `json:"pid"`
+	Started       time.Time           `json:"started"`
+	UptimeSeconds float64             `json:"uptime_s"`
+	Ready         bool                `json:"ready"`
+	MemoryBytes   int64               `json:"memory_bytes"` // resident
+	Vehicle       VehicleStatus       `json:"vehicle"`
+	Config        ConfigStatus        `json:"config"`
+	Listeners     []listen.Info       `json:"listeners"`
+	Clients       ClientsStatus       `json:"clients"`
+	Messages      MessagesStatus      `json:"messages"`
+	Store         StoreStatus         `json:"store"`
+	Values        int                 `json:"values"` // paths that ever had one
+	Buses         []canbus.BusStatus  `json:"buses"`
+	Recordings    []record.Status     `json:"recordings"`
+	Links         []bridge.LinkStatus `json:"links"`
+	Audit         AuditStatus         `json:"audit"`
+	Health        health.Status       `json:"health"` // of messages and signals
 }
 
 // VehicleStatus names the vehicle.
@@ -128,6 +130,7 @@ func (g *Gateway) Status() Status {
 		Health: g.buses.Health(),
 
 		Recordings: g.buses.Recordings(),
+		Links:      g.linkStatus(),
 	}
 }
 
@@ -136,6 +139,7 @@ func (g *Gateway) controlHandler() http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, g.Status()) })
 	g.handleSessions(mux)
 	g.handleAct(mux)
+	g.handleLinks(mux)
 	return mux
 }
 

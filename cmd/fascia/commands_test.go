@@ -60,6 +60,10 @@ func TestExitCodes(t *testing.T) {
 		"purge of both":        {[]string{"sessions", "purge", "a", "--all-offline", "--yes"}, 2, "want client ids, or --all-offline or --older"},
 		"purge unasked":        {[]string{"sessions", "purge", "a"}, 2, "no terminal to ask on whether to drop sessions: say --yes"},
 		"kick of nobody":       {[]string{"sessions", "kick"}, 2, "requires at least 1 arg"},
+		"dead of which link":   {[]string{"link", "dead", "ls"}, 2, "accepts 1 arg"},
+		"retry of nothing":     {[]string{"link", "dead", "retry", "cloud"}, 2, "want the numbers of dead letters, or --all"},
+		"purge of a word":      {[]string{"link", "dead", "purge", "cloud", "all", "--yes"}, 2, `"all": want the number of a dead letter`},
+		"dead purge unasked":   {[]string{"link", "dead", "purge", "cloud", "--all"}, 2, "no terminal to ask on whether to drop dead letters: say --yes"},
 		"half a certificate":   {[]string{"sub", "--cert", "x.pem", "#"}, 2, "go together"},
 		"an unfit client file": {[]string{"sub", "--cafile", "main.go", "#"}, 1, "no certificate in it"},
 	} {

@@ -23,6 +23,7 @@ func newDemo() *cobra.Command {
 	var (
 		dir   string
 		reset bool
+		cloud string
 		ports demoPorts
 	)
 	c := &cobra.Command{
@@ -30,15 +31,20 @@ func newDemo() *cobra.Command {
 		Short: "Run the gateway of a simulated electric car",
 		Long: `Run a whole gateway on a simulated car: its ECUs send CAN frames on a bus inside
 the process, which are decoded and published like a real car's. Nothing leaves
-the machine. Its configuration is written to the demo's folder, for you to look
+the machine unless --bridge names a broker. Its configuration is written to the demo's folder, for you to look
 at and to change; --reset writes it anew.`,
 		Example: `  fascia demo
   fascia demo --port 1884      a second one, with ports and a folder of its own
+  fascia demo --bridge mqtt://127.0.0.1:1884      its values go to that broker, in batches
   fascia demo ecu --to udp://239.64.142.206:20000`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			reloads := catchReloads()
 			defer reloads.stop()
+			bridge, err := demoBridge(cloud)
+			if err != nil {
+				return err
+			}
 			if dir == "" {
 				dir = demoDir(ports.mqtt)
 			}
@@ -54,6 +60,9 @@ at and to change; --reset writes it anew.`,
 				Virtual: map[string]*source.Virtual{demoBus: bus},
 				Adjust: func(cfg *gateway.Config) {
 					ports.apply(cfg)
+					if cloud != "" {
+						cfg.Bridge = bridge
+					}
 					cfg.DataDir = filepath.Join(dir, "data")
 					cfg.Control.Socket = filepath.Join(dir, demoSocketName)
 				},
@@ -71,6 +80,7 @@ at and to change; --reset writes it anew.`,
 	fs := c.Flags()
 	fs.StringVar(&dir, "dir", "", "folder of the demo's configuration and data (default: below ~/.local/state)")
 	fs.BoolVar(&reset, "reset", false, "write the demo's own configuration, DBC and mapping anew")
+	fs.StringVar(&cloud, "bridge", "", "URL of a broker that the car's values go to, such as mqtt://127.0.0.1:1884")
 	fs.Uint16Var(&ports.mqtt, "port", 0, "port of the MQTT listener (default 1883); the other two follow it")
 	fs.Uint16Var(&ports.websocket, "websocket-port", 0, "port of the WebSocket listener (default 8083, or --port plus 1)")
 	fs.Uint16Var(&ports.metrics, "metrics-port", 0, "port of metrics and health (default 9464, or --port plus 2)")

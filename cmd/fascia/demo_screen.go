@@ -149,7 +149,9 @@ func demoGreeting(g *gateway.Gateway) string {
 	}
 	fmt.Fprintf(&b, "\nWatch it from another terminal:\n\n  %s sub%s 'vss/#'\n", self(), url)
 	fmt.Fprintf(&b, "  mosquitto_sub -h %s -p %s -t 'vss/#' -v\n", host, port)
-	fmt.Fprintf(&b, "  %s status%s\n\nCtrl-C ends it.\n\n", self(), socket)
+	fmt.Fprintf(&b, "  %s status%s\n", self(), socket)
+	b.WriteString(demoBridgeText(cfg.Bridge))
+	b.WriteString("\nCtrl-C ends it.\n\n")
 	return b.String()
 }
 

@@ -49,7 +49,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fascia",
-		Short: "The message gateway of a vehicle: MQTT broker and CAN",
+		Short: "The message gateway of a vehicle: MQTT broker, CAN and a bridge to the cloud",
 		Example: `  fascia demo                      a simulated vehicle on the spot
   fascia run -c fascia.yaml        the gateway
   fascia sub 'vss/#'               watch the vehicle's values`,
@@ -65,7 +65,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newRun(), newDemo(), newCheck(), newVersion(), newStatus(), newSessions(),
-		newPub(), newSub(), newAct(), newAudit(), newBench(), newCAN())
+		newPub(), newSub(), newAct(), newLink(), newAudit(), newBench(), newCAN(), newBatch())
 	root.InitDefaultCompletionCmd()
 	wrapArgs(root)
 	return root

@@ -120,8 +120,14 @@ func start(t *testing.T, dir string) *process {
 
 func launch(t *testing.T, dir, socket string, args ...string) *process {
 	t.Helper()
+	return launchBy(t, dir, socket, append([]string{fascia}, args...))
+}
+
+// launchBy is launch with a command that ends by becoming the gateway.
+func launchBy(t *testing.T, dir, socket string, command []string) *process {
+	t.Helper()
 	p := &process{t: t, dir: dir, socket: socket, log: &syncBuffer{}, done: make(chan struct{})}
-	p.cmd = exec.Command(fascia, args...)
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -243,7 +243,12 @@ func confirm(c *cobra.Command, chosen []edgebroker.ClientInfo) bool {
 			connected++
 		}
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "End %s, %d of them connected, and drop %s? [y/N] ", count(len(chosen), "session"), connected, count(messages, "message"))
+	return ask(c, fmt.Sprintf("End %s, %d of them connected, and drop %s?", count(len(chosen), "session"), connected, count(messages, "message")))
+}
+
+// ask asks a question on the terminal; the answer is no unless it is yes.
+func ask(c *cobra.Command, question string) bool {
+	fmt.Fprint(c.ErrOrStderr(), question+" [y/N] ")
 	answer, _ := bufio.NewReader(c.InOrStdin()).ReadString('\n') // without an answer it is no
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"

@@ -22,7 +22,7 @@ func newStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show what a running gateway does",
-		Long: `Show listeners, clients, buses and values of a running gateway, over its control
+		Long: `Show listeners, clients, buses, values and links of a running gateway, over its control
 socket: --socket, else $FASCIA_SOCKET, else the one that the configuration -c
 names, else ` + defaultSocket + `, else the demo's.`,
 		Example: "  fascia status --watch\n  fascia status --json | jq .buses",
@@ -85,6 +85,7 @@ func printStatus(w io.Writer, s gateway.Status, asJSON, watch bool) error {
 	}
 	printHealth(t, s.Health)
 	printRecordings(t, s.Recordings)
+	printLinkStatus(t, s.Links, time.Now())
 	if n := len(s.Config.Warnings); n > 0 {
 		fmt.Fprintf(t, "warnings\t%d (fascia check -c %s shows them)\n", n, s.Config.File)
 	}

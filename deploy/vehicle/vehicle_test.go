@@ -19,7 +19,7 @@ const user = "65532:65532"
 
 // inputs are the folders that make and docker read; go test sees only what the
 // test itself reads, and would answer from its cache when they change.
-var inputs = []string{".", "headunit", "certs", "../../cmd/fascia", "../../configs/demo"}
+var inputs = []string{".", "headunit", "cloud", "certs", "../../cmd/fascia", "../../configs/demo"}
 
 // TestVehicleInContainers takes a signal from one container's bus through the head
 // unit's decoder and broker to another's client, and sees what a dead ECU does to
@@ -42,8 +42,30 @@ func TestVehicleInContainers(t *testing.T) {
 		}
 		v.compose(t, append(sub, "--cert=/etc/fascia/pki/rear-seat.crt", "--key=/etc/fascia/pki/rear-seat.key")...)
 	})
+	step(t, "values reach the cloud, and commands the vehicle", func(t *testing.T) {
+		v.compose(t, "exec", "-T", "cloud", "/fascia", "sub", "--count=1", "--timeout=30s", "dt/demo/car/FASC1ADEM00000001/vss")
+		command := "cmd/demo/car/FASC1ADEM00000001/lights"
+		heard := v.command("exec", "-T", "headunit", "/fascia", "sub", "--count=1", "--timeout=30s", command)
+		if err := heard.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Nobody tells when it has subscribed: the command is given until it is heard.
+		ended := make(chan error, 1)
+		go func() { ended <- heard.Wait() }()
+		for {
+			v.compose(t, "exec", "-T", "cloud", "/fascia", "pub", "-q", "1", command, "on")
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Errorf("no command came: %v", err)
+				}
+				return
+			default:
+			}
+		}
+	})
 	step(t, "nothing runs as root", func(t *testing.T) {
-		for _, service := range []string{"ecu", "headunit", "rear-seat"} {
+		for _, service := range []string{"ecu", "headunit", "cloud", "rear-seat"} {
 			if got := v.inspect(t, service, "{{.Config.User}}"); got != user {
 				t.Errorf("%s runs as %q, want %s", service, got, user)
 			}

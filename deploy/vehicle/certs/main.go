@@ -1,5 +1,6 @@
-// Command certs makes the certificates of the vehicle in containers: its CA, the
-// head unit's server certificate and the rear seat's client certificate.
+// Command certs makes the certificates of the vehicle in containers: a CA, the server
+// certificates of the head unit and of the cloud, and the client certificates of the
+// rear seat and of the head unit's link.
 //
 // The CA's key is not kept: nothing can be issued later that the head unit would
 // let in. Each run makes a new vehicle.
@@ -18,10 +19,12 @@ import (
 
 const lifetime = 365 * 24 * time.Hour
 
-// leaves are the certificates by the name of their service in docker-compose.yml,
-// which is its host name on the vehicle's networks as well.
+// leaves are the certificates. Those of servers have the name of their service in
+// docker-compose.yml, which is its host name on the networks as well.
 var leaves = []pki.Leaf{
 	{Name: "headunit", Use: pki.Server, DNSNames: []string{"headunit"}, Lifetime: lifetime},
+	{Name: "cloud", Use: pki.Server, DNSNames: []string{"cloud"}, Lifetime: lifetime},
+	{Name: "headunit-link", Use: pki.Client, DNSNames: []string{"headunit-link"}, Lifetime: lifetime},
 	{Name: "rear-seat", Use: pki.Client, DNSNames: []string{"rear-seat"}, Lifetime: lifetime},
 }
 
