@@ -15,6 +15,9 @@ PREFIX   ?= /usr/local
 FUZZTIME ?= 30s
 KILLS    ?= 300
 CUTS     ?= 20
+OUTAGE_KILLS ?= 100
+OUTAGE_CUTS  ?= 5
+FLAPS    ?= 1000
 COMPOSE  = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
@@ -43,9 +46,15 @@ test: toolchain ## install what tests need, then lint and run them all
 	go test -count=1 $$race ./... # some build the binary themselves: a kept result would not know of its changes
 
 .PHONY: soak
-soak: toolchain ## kill the broker KILLS (300) times and cut its power CUTS (20) times, and look for what is lost
+soak: toolchain ## kill the broker KILLS (300) times and cut its power CUTS (20) times, and look for what is lost; then the same behind a bad link
 	@.ci/components
 	go test ./soak -v -timeout 0 -args -soak.kills=$(KILLS) -soak.cuts=$(CUTS)
+	@$(MAKE) --no-print-directory soak-outage
+
+.PHONY: soak-outage
+soak-outage: toolchain ## the gateway behind a link that fails in every way, long: kill it OUTAGE_KILLS (100) times, FLAPS (1000)
+	go test ./soak/outage -v -timeout 0 -args -outage.long \
+		-outage.kills=$(OUTAGE_KILLS) -outage.flaps=$(FLAPS) -outage.cuts=$(OUTAGE_CUTS)
 
 .PHONY: conformance
 conformance: build ## the suites of eclipse/paho.mqtt.testing: make conformance SUITE=FOLDER
@@ -85,6 +94,10 @@ bench-isolation: build ## what a slow or hostile client costs the others; flags:
 .PHONY: bench-vehicle
 bench-vehicle: build ## the load of a whole vehicle: eight buses, 64,000 frames a second; flags: ARGS="-runs 1"
 	go run ./bench/vehicle $(ARGS)
+
+.PHONY: bench-outage
+bench-outage: build ## our bridge beside mosquitto's in one outage, and what it costs; flags: ARGS="-rows outage -runs 1"
+	go run ./bench/outage $(ARGS)
 
 .PHONY: vuln
 vuln: toolchain ## known vulnerabilities in what is called

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -54,6 +55,18 @@ func FlashMQ(ctx context.Context) (Broker, error) {
 	}
 	out, _ := exec.CommandContext(ctx, binary, "--version").Output() // a name is enough
 	return Broker{"flashmq", lastWord(out), []string{binary, "--config-file"}}, nil
+}
+
+// Within is the same broker, started by a command that ends by becoming what
+// follows it, as unshare does.
+func (b Broker) Within(command ...string) Broker {
+	b.command = append(slices.Clone(command), b.command...)
+	return b
+}
+
+// Command is its program with other arguments than those that start it.
+func (b Broker) Command(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, b.command[0], args...)
 }
 
 // find looks where daemons are, too: a user's PATH often leaves that out.

@@ -114,6 +114,19 @@ func (p *Process) Stop() error {
 	}
 }
 
+// Kill ends the broker without warning. One that has ended by itself is an error,
+// as with Stop.
+func (p *Process) Kill() error {
+	select {
+	case <-p.ended:
+		return fmt.Errorf("%s ended (%s): %s", p.name, p.cmd.ProcessState, p.words())
+	default:
+	}
+	err := p.cmd.Process.Kill()
+	<-p.ended
+	return err
+}
+
 // FreePorts gives n different ports of loopback that nobody listens on.
 func FreePorts(n int) (ports []int, err error) {
 	for range n {

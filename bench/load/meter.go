@@ -97,7 +97,7 @@ func (m *meter) resident() uint64 {
 	if m.o.Process == 0 {
 		return 0
 	}
-	bytes, err := residentMemory(m.o.Process)
+	bytes, err := ResidentMemory(m.o.Process)
 	if err != nil {
 		return 0 // it has ended, which the connections tell better
 	}

@@ -35,8 +35,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// residentMemory is the memory of a process that is in RAM, in bytes.
-func residentMemory(pid int) (uint64, error) {
+// ResidentMemory is the memory of a process that is in RAM, in bytes.
+func ResidentMemory(pid int) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0, err

@@ -2,7 +2,9 @@
 // lose its power: each serial line /dev/ttyS0, /dev/ttyS1… is one connection to
 // the broker inside, and the client at its other end lives on.
 //
-//	serial ADDRESS LINES
+//	serial ADDRESS LINES [FIRST]
+//
+// FIRST is the number of the first of so many lines, 0 without it.
 //
 // A line begins with one byte, "!", when its connection stands. What comes
 // before is lost.
@@ -21,15 +23,20 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fail("want the broker's address and the number of lines, got %q", os.Args[1:])
+	if len(os.Args) != 3 && len(os.Args) != 4 {
+		fail("want the broker's address, the number of lines and the first one's, got %q", os.Args[1:])
 	}
-	lines, err := strconv.Atoi(os.Args[2])
-	if err != nil {
-		fail("number of lines: %v", err)
+	numbers := []int{0, 0}
+	for i, word := range os.Args[2:] {
+		number, err := strconv.Atoi(word)
+		if err != nil {
+			fail("number of lines: %v", err)
+		}
+		numbers[i] = number
 	}
+	lines, first := numbers[0], numbers[1]
 	var running sync.WaitGroup
-	for i := range lines {
+	for i := first; i < first+lines; i++ {
 		running.Go(func() {
 			err := carry(fmt.Sprintf("/dev/ttyS%d", i), os.Args[1])
 			fmt.Printf("serial: line %d has ended: %v\n", i, err)
