@@ -167,8 +167,8 @@ func TestStopEndsEveryPhase(t *testing.T) {
 			eventually(t, "the wait", func() bool { return l.State().Status == Down && l.State().Attempts > 0 })
 		}},
 		"without CONNACK": {far.url, func(l *running) { far.accept(t).read(wire.Connect) }},
-		"in TLS":          {"mqtts://" + far.Addr().String(), func(l *running) { far.accept(t) }},
-		"in WebSocket":    {"ws://" + far.Addr().String(), func(l *running) { far.accept(t) }},
+		"in TLS":          {"mqtts://" + far.Addr().String(), func(l *running) { far.accept(t).begun() }},
+		"in WebSocket":    {"ws://" + far.Addr().String(), func(l *running) { far.accept(t).begun() }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, "url: "+c.url+"\nbackoff: {min: 1h, max: 1h}\nconnect_timeout: 10m")

@@ -271,9 +271,8 @@ func (c *connection) receive(first byte, body []byte) error {
 		return wire.Break(wire.TopicInvalid, "PUBLISH on %.100q, which is no topic name", name)
 	}
 	if in.QoS == 1 && c.inbox.full() {
-		if c.session.Version == 5 {
-			return wire.Break(wire.ReceiveMaximum, "more messages without PUBACK than the Receive Maximum of %d", c.inbox.limit)
-		}
+		// 3.1.1 has no Receive Maximum, and mosquitto 2.0 exceeds it when it sends again
+		// what a session holds. Were the link to end for that, it would again each time.
 		c.pulse.hold(true)
 		c.inbox.waitForRoom()
 		c.pulse.hold(false)

@@ -186,7 +186,7 @@ func startMosquitto(t testing.TB, more string) *mosquitto {
 	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
 	m := &mosquitto{Authority: a, mqtt: at(0), mqtts: at(1), mtls: at(2), ws: at(3), wss: at(4)}
 	m.start = func() *brokers.Process {
-		p, err := broker.Start(ctx, dir, text, ports[0])
+		p, err := broker.Start(ctx, dir, text, ports[4]) // the last one that it opens
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,6 +249,15 @@ func (p *peer) read(kind wire.Kind) (first byte, body []byte) {
 		p.t.Fatalf("packet type %d, want %d", first>>4, kind)
 	}
 	return first, body
+}
+
+// begun waits until the link has said something, whatever it is.
+func (p *peer) begun() {
+	p.t.Helper()
+	_ = p.SetReadDeadline(time.Now().Add(patience))
+	if _, err := p.Read(make([]byte, 1)); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // ended waits until the link has closed.

@@ -11,8 +11,8 @@ import (
 // connection's reader never waits for the handler: PUBACKs and pings go on.
 //
 // What the far side may send at QoS 1 is bounded by the Receive Maximum that it was
-// told. 3.1.1 has none, so there the reader rests when the inbox is full, and TCP
-// holds the far side back. At QoS 0 nobody waits for anything: what finds no room is
+// told. 3.1.1 has none, and not every far side keeps to it: when the inbox is full the
+// reader rests after all, and TCP holds the far side back. At QoS 0 nobody waits for anything: what finds no room is
 // dropped and counted.
 type inbox struct {
 	limit int // messages at QoS 1 that may be unacknowledged, and at QoS 0 that may wait

@@ -76,19 +76,8 @@ func TestBlockedHandlerStopsNothingElse(t *testing.T) {
 				t.Errorf("%d dropped at QoS 0, want 18", s.Dropped)
 			}
 
-			if version == 5 {
-				down(3) // more than it may
-				first, body := p.read(wire.Disconnect)
-				if first != 0xE0 || len(body) == 0 || body[0] != 0x93 {
-					t.Errorf("DISCONNECT %x", body)
-				}
-				if end := next[lost](t, l.hand); !strings.Contains(end.err.Error(), "Receive Maximum") {
-					t.Errorf("%v", end.err)
-				}
-				close(release)
-				return
-			}
-			// 3.1.1 has no bound: TCP holds the far side back, and that is no silence.
+			// 3.1.1 has no bound, and mosquitto 2.0 exceeds that of version 5: TCP holds the
+			// far side back, and that is no silence.
 			send(t, c, up("a", 10))
 			p.read(wire.Publish)
 			before := l.State().BytesIn
@@ -113,7 +102,7 @@ func TestBlockedHandlerStopsNothingElse(t *testing.T) {
 			}
 			for id := uint16(1); id <= 4; id++ {
 				first, body := p.read(wire.Puback)
-				if a, _ := wire.ReadAcknowledgement(first, body, 4); a.ID != id {
+				if a, _ := wire.ReadAcknowledgement(first, body, version); a.ID != id {
 					t.Fatalf("PUBACK of %d, want %d", a.ID, id)
 				}
 			}

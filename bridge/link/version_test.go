@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fascia-edge/fascia/clock"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -38,13 +39,14 @@ func TestFarSideWithoutVersion5IsSpokenToInTheOld(t *testing.T) {
 				next[lost](t, l.hand)
 			}
 			// Now and then 5 is tried again.
-			p = far.accept(t)
-			p.read(wire.Connect)
-			l.versions[far.url].old = 1 // as if it were long ago; the link waits for CONNACK
-			_ = p.Close()
-			p = far.accept(t)
-			if _, body := p.read(wire.Connect); versionOf(body) != 5 {
-				t.Errorf("version %d, want 5 to be tried again", versionOf(body))
+			l.stop()
+			e := l.endpoints[0]
+			if _, old := l.dialectFor(e).(v311); !old {
+				t.Error("it is forgotten")
+			}
+			l.versions[e.url].old = clock.Now() - 1
+			if _, five := l.dialectFor(e).(v5); !five {
+				t.Error("it is remembered for ever")
 			}
 		})
 	}
