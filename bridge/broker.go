@@ -7,14 +7,17 @@ import (
 	"github.com/fascia-edge/fascia/edgebroker/message"
 )
 
-// Queue, Item and Limits are what the spool needs of the broker's durable queues.
-type (
-	Queue  = spool.Queue
-	Item   = spool.Item
-	Limits = spool.Limits
+// Queue is a durable queue of the broker.
+type Queue = spool.Queue
 
-	QueueStats = spool.QueueStats
-)
+// Item is a message in a Queue.
+type Item = spool.Item
+
+// Limits bound a Queue.
+type Limits = spool.Limits
+
+// QueueStats count what did not come through a Queue.
+type QueueStats = spool.QueueStats
 
 // ErrGone says that a message is not in a queue any more; what Queue.Move returns
 // wraps it then.

@@ -17,10 +17,10 @@ type Vehicle struct {
 }
 
 func (v Vehicle) variable(name string) (string, bool) {
-	switch {
-	case name == "vin":
+	switch name {
+	case "vin":
 		return v.VIN, v.VIN != ""
-	case name == "thing":
+	case "thing":
 		return v.Thing, v.Thing != ""
 	}
 	return "", false

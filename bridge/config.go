@@ -148,7 +148,7 @@ func (c *LinkConfig) classes() ([]spool.ClassConfig, *classProblem) {
 // file.
 func (c *Config) Resolve(dir string) {
 	for i := range c.Links {
-		c.Links[i].Config.Resolve(dir)
+		c.Links[i].Resolve(dir)
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 // Connected implements link.Handler.
 func (w *worker) Connected(c link.Conn, s link.Session) {
 	w.sender.Connected(c, s)
-	w.subscriber.connected(c, s)
+	w.subscriptions.connected(c, s)
 	w.teller.set(true)
 }
 
@@ -26,7 +26,7 @@ func (w *worker) Acknowledged(id uint16, code byte, reason string) {
 // Lost implements link.Handler.
 func (w *worker) Lost(err error) {
 	w.sender.Lost(err)
-	w.subscriber.lost()
+	w.subscriptions.lost()
 	w.teller.set(false)
 }
 

@@ -1,11 +1,13 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fascia-edge/fascia/edgebroker"
 	"github.com/fascia-edge/fascia/edgebroker/message"
 )
 
@@ -286,6 +288,26 @@ func TestFullClassDoesAsConfigured(t *testing.T) {
 		l := s.bridge.Status()[0].Classes
 		return l[0], l[1]
 	}
+	t.Run("reject", func(t *testing.T) {
+		s := perform(t, fmt.Sprintf(classes, "reject"))
+		taken := 0
+		for i := range 100 {
+			switch err := s.Publish(message.Message{Topic: "h/x", Payload: []byte(kilobyte(i)), QoS: 1}); {
+			case err == nil:
+				taken++
+			case !errors.Is(err, edgebroker.ErrQueueFull):
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "all that was taken is stored", func() bool { high, _ := status(s); return high.Messages == taken })
+		if high, _ := status(s); taken < 40 || taken == 100 || high.Dropped["refused"] != uint64(100-taken) || high.Dropped["full"] != 0 {
+			t.Errorf("%d taken: %+v", taken, high)
+		}
+		s.connect()
+		if first := s.at.take(t, 1)[0]; string(first.Payload) != kilobyte(0) {
+			t.Errorf("the first is %.4s", first.Payload)
+		}
+	})
 	t.Run("drop_oldest", func(t *testing.T) {
 		s := perform(t, fmt.Sprintf(classes, "drop_oldest"))
 		for i := range 100 {

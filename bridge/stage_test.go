@@ -102,6 +102,11 @@ func perform(t testing.TB, text string) *stage { return performOn(t, t.TempDir()
 func performOn(t testing.TB, folder, text string) *stage {
 	t.Helper()
 	c, _ := driveOff(t, folder, "links: [{name: cloud, url: \"mqtt://127.0.0.1:1\", "+text+"}]")
+	return runStage(t, c)
+}
+
+// runStage runs the sender of a car that does not go to its far side.
+func runStage(t testing.TB, c *car) *stage {
 	s := &stage{car: c, w: c.bridge.workers[0]}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

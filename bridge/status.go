@@ -105,7 +105,7 @@ func (w *worker) status() LinkStatus {
 		Unacknowledged: st.Unacknowledged,
 		Dead:           DeadStatus{Messages: st.Dead, Bytes: st.DeadBytes, Dropped: st.DeadDropped},
 		Budget:         w.cost.status(),
-		Refused:        w.subscriber.refusals(),
+		Refused:        w.subscriptions.refusals(),
 	}
 	switch state.Version {
 	case 4:

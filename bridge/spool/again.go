@@ -1,8 +1,8 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/fascia-edge/fascia/bridge/link"
@@ -39,9 +39,11 @@ func (s *Sender) Connected(conn link.Conn, session link.Session) {
 	s.resend = s.resend[:0]
 	var overtaken []*flight
 	s.window.each(func(f *flight) {
-		if f.overtaken {
+		switch {
+		case f.judged: // the sender sees to it
+		case f.overtaken:
 			overtaken = append(overtaken, f)
-		} else if !f.judged {
+		default:
 			s.resend = append(s.resend, f)
 		}
 	})
@@ -174,10 +176,14 @@ func (s *Sender) addressOf(f *flight) (name, remote string) {
 // overtake marks what went after f in its class, and what goes until the class is back
 // at f: it goes again behind it. mu is held.
 func (s *Sender) overtake(f *flight) {
-	f.class.behind = true
+	c := f.class
+	if !c.behind {
+		c.behind, c.back = true, math.MaxUint64
+	}
+	c.back = min(c.back, f.spans[0].first)
 	s.window.each(func(later *flight) {
-		if later.class == f.class && later.order > f.order {
-			later.overtaken = true
+		if later.class == c && later.order > f.order {
+			later.overtaken, c.back = true, min(c.back, later.spans[0].first)
 		}
 	})
 }
@@ -191,7 +197,7 @@ func (s *Sender) goBack(f *flight, why string, now clock.Time) {
 		return
 	}
 	c.behind = false
-	c.rewind(f.spans[0].first)
+	c.rewind(c.back)
 	s.forget(c)
 	c.pause = min(max(2*c.pause, leastPause), mostPause)
 	c.paused, c.probing = now+clock.Time(c.pause), true
@@ -295,58 +301,6 @@ func (s *Sender) giveUp(f *flight, name, remote, reason string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.release(f)
-	return true
-}
-
-// buryAll makes dead letters of the messages at spans. It is false when the store
-// does not take one; the rest then waits.
-func (s *Sender) buryAll(c *class, spans []span, name, remote, reason string) bool {
-	for _, sp := range spans {
-		for pos := sp.first; pos <= sp.last; pos++ {
-			var meta []byte
-			found := false
-			_, err := c.queue.Read(pos, 1, func(it Item) bool {
-				meta, found = append(meta, it.Meta...), it.Pos == pos
-				return false
-			})
-			if err != nil {
-				s.stuck = clock.Now() + clock.Time(storePause)
-				return false
-			}
-			if found && !s.bury(c, pos, Obituary{Rule: name, Remote: remote, Reason: reason, Meta: meta}) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// bury makes a dead letter of one message. It is false when the store does not take
-// it; the sender then leaves the store alone for a while.
-func (s *Sender) bury(c *class, pos uint64, o Obituary) bool {
-	o.Class, o.Died = c.name, s.options.Clock.Mark(clock.Now())
-	switch err := c.queue.Move(pos, s.dead, o.Append(nil)); {
-	case err == nil:
-		c.drop(Dead, 1)
-		s.options.Log.Warn("a message became a dead letter", "class", c.name, "rule", o.Rule, "topic", o.Remote, "reason", o.Reason)
-	case errors.Is(err, ErrGone):
-		c.queue.Done(pos)
-	default:
-		s.options.Log.Error("a dead letter can't be kept, trying again", "class", c.name, "error", err)
-		s.stuck = clock.Now() + clock.Time(storePause)
-		return false
-	}
-	return true
-}
-
-// buryLoose makes a dead letter of a message that is in no queue.
-func (s *Sender) buryLoose(c *class, up *rule.Up, e entry, remote, reason string) bool {
-	o := Obituary{Class: c.name, Rule: up.Name(), Remote: remote, Reason: reason, Meta: e.meta.Append(nil), Died: s.options.Clock.Mark(clock.Now())}
-	if err := s.dead.Append(e.message, o.Append(nil)); err != nil {
-		s.lost(c, up, Failed, 1)
-		return true
-	}
-	c.drop(Dead, 1)
 	return true
 }
 

@@ -37,6 +37,9 @@ type class struct {
 	limiter limiter
 	next    uint64     // position to be read next
 	rewound uint64     // position to go back to before the next reading; the largest number for none
+	read    []Item     // messages from position next on that were read already
+	room    []Item     // the memory for those
+	top     uint64     // position behind the last one that was ever read
 	until   clock.Time // nothing is sent before
 
 	// Guarded by Sender.mu.
@@ -44,6 +47,7 @@ type class struct {
 	pause    time.Duration // the last one; it doubles
 	probing  bool          // one message at a time until one is accepted
 	behind   bool          // it is to go back to a message: what it sends meanwhile goes again
+	back     uint64        // that position: batches among it may have begun before the message
 	flying   int           // flights of the class
 	refused  uint64        // position of the message that was refused last without saying why
 	refusals int           // how often
@@ -69,7 +73,42 @@ func (c *class) rewind(pos uint64) { c.rewound = min(c.rewound, pos) }
 
 // windUp carries that out.
 func (c *class) windUp() {
-	c.next, c.rewound = min(c.next, c.rewound), math.MaxUint64
+	if c.rewound < c.next {
+		c.next, c.read = c.rewound, nil
+	}
+	c.rewound = math.MaxUint64
+}
+
+// peek is the next message of the queue, nil if there is none.
+func (c *class) peek() (*Item, error) {
+	if len(c.read) == 0 && c.queue.Tail() > c.next {
+		bytes := 0
+		list := c.room[:0]
+		next, err := c.queue.Read(c.next, ahead, func(it Item) bool {
+			list = append(list, it)
+			bytes += it.Message.Size()
+			return bytes < aheadBytes
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.read, c.room = list, list
+		if len(list) == 0 {
+			c.next = next // what was between is done
+		}
+	}
+	if len(c.read) == 0 {
+		return nil, nil
+	}
+	return &c.read[0], nil
+}
+
+// pop goes on behind the message that peek gave.
+func (c *class) pop() {
+	c.next = c.read[0].Pos + 1
+	c.top = max(c.top, c.next)
+	c.read[0] = Item{}
+	c.read = c.read[1:]
 }
 
 // use takes another configuration of the class.

@@ -85,24 +85,27 @@ func (g *gathering) add(e entry, clk *clock.Clock) bool {
 // not fit any more. It is false when the message is to be read again.
 func (s *Sender) gather(conn link.Conn, c *class, up *rule.Up, e entry, loose bool) bool {
 	g := s.gatheringOf(c, up, loose)
-	if g.add(e, s.options.Clock) {
-		return true
+	if g.builder.Len() > 0 && g.end != 0 && s.now() >= g.end && !s.weed(g, up, s.now()) {
+		return false
 	}
-	if g.builder.Len() > 0 {
+	if !g.add(e, s.options.Clock) && g.builder.Len() > 0 {
 		s.seal(conn, g)
 		if !loose && !s.room(c) {
 			return false
 		}
-		if g.add(e, s.options.Clock) {
-			return true
+		if g.builder.Len() > 0 || !g.add(e, s.options.Clock) {
+			return s.sendAlone(conn, c, up, e, loose) // larger than any batch
 		}
 	}
-	return s.sendAlone(conn, c, up, e, loose) // larger than any batch
+	if g.builder.Len() == up.Batch().Count {
+		s.seal(conn, g)
+	}
+	return true
 }
 
 // seal sends a batch.
 func (s *Sender) seal(conn link.Conn, g *gathering) {
-	c, up, now := g.class, s.rules.Load().Up(rule.Meta{Rule: g.rule}), clock.Now()
+	c, up, now := g.class, s.rules.Load().Up(rule.Meta{Rule: g.rule}), s.now()
 	switch {
 	case up == nil && !s.buryAll(c, g.spans, ruleName(nil, g.rule), "", noRule):
 		return // it stays for another try

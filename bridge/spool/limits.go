@@ -26,7 +26,7 @@ func (s *Sender) sweep(now clock.Time) time.Duration {
 				return false
 			}
 			s.discard(c, up, []span{{it.Pos, it.Pos}}, Expired)
-			c.next = it.Pos + 1
+			c.next, c.read = it.Pos+1, nil
 			return true
 		})
 		if err != nil {

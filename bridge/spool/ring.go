@@ -21,7 +21,6 @@ type ring struct {
 // loose is a message that is in no queue.
 type loose struct {
 	p        *message.Publication
-	rule     uint32
 	meta     []byte
 	accepted clock.Time
 }

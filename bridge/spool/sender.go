@@ -2,9 +2,9 @@ package spool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +17,11 @@ import (
 )
 
 const (
-	// block is how many messages are read at once.
+	// block is how many messages of a class are sent before something else has its turn.
 	block = 256
+	// What is read of a class at once, and is in memory until it is sent.
+	ahead      = 64
+	aheadBytes = 256 << 10
 	// sweepEvery is how often messages that have become too old are looked for.
 	sweepEvery = 10 * clock.Second
 	// lookEvery is how old the outcome of a class's condition may be.
@@ -67,6 +70,8 @@ type Sender struct {
 	out     link.Publish
 	swept   clock.Time
 	stuck   clock.Time // the store failed: it is left alone until then
+	looked  time.Time  // at the clock
+	moment  clock.Time // what it said
 
 	mu        sync.Mutex // guards the fields below
 	conn      link.Conn  // nil while there is none
@@ -169,7 +174,7 @@ func (s *Sender) interrupt() {
 // work does what can be done now, and says how long nothing will change by itself; 0
 // if there is more to do.
 func (s *Sender) work() time.Duration {
-	now := clock.Now()
+	now := s.now()
 	s.alarm.Store(false)
 	s.changed()
 	s.settle(now)
@@ -200,12 +205,21 @@ func (s *Sender) work() time.Duration {
 		}
 		i++
 	}
-	if pause, sent := s.sealDue(conn, clock.Now()); sent || s.alarm.Load() {
+	if pause, sent := s.sealDue(conn, s.now()); sent || s.alarm.Load() {
 		return 0
 	} else if pause > 0 {
 		wait = min(wait, pause)
 	}
 	return wait
+}
+
+// now is the time, a millisecond old at most: a look at CLOCK_BOOTTIME is a system
+// call, and at several a message they were a tenth of all that sending costs.
+func (s *Sender) now() clock.Time {
+	if t := time.Now(); s.moment == 0 || t.Sub(s.looked) >= time.Millisecond {
+		s.looked, s.moment = t, clock.Now()
+	}
+	return s.moment
 }
 
 // connection is the connection to send on, nil if nothing may be sent; pause says for
@@ -258,46 +272,59 @@ func (s *Sender) serve(conn link.Conn, c *class, above []*class) (pause time.Dur
 			return false
 		}
 		for _, a := range above {
-			if a.unread() && a.until <= clock.Now() && s.room(a) {
+			if a.unread() && a.until <= s.now() && s.room(a) {
 				return false
 			}
 		}
-		now := clock.Now()
+		now := s.now()
 		pause = s.limiter.wait(now)
 		if wait := c.limiter.wait(now); wait > 0 {
 			pause, c.until = max(pause, wait), now+clock.Time(wait)
 		}
 		return pause == 0
 	}
-	if c.queue.Tail() > c.next && s.room(c) {
-		all := true
-		next, err := c.queue.Read(c.next, block, func(it Item) bool {
-			sent = s.sendLoose(conn, c, it.accepted(), goOn) || sent
-			all = goOn() && s.room(c) && s.send(conn, c, it)
-			if all {
-				c.next, sent = it.Pos+1, true
-			}
-			return all
-		})
+	for n := 0; s.room(c) && goOn(); n++ {
+		it, err := c.peek()
 		if err != nil {
 			s.options.Log.Error("the spool can't be read, trying again", "class", c.name, "error", err)
 			return storePause, sent
 		}
-		if all {
-			c.next = next // what is between is done
+		if it == nil {
+			break
 		}
-		c.windUp()
-		if c.next < c.queue.Tail() {
+		if it.Pos < c.top && s.aboard(c, it.Pos) {
+			c.pop()
+			continue
+		}
+		if c.ring.len() > 0 {
+			sent = s.sendLoose(conn, c, it.accepted(), goOn) || sent
+		}
+		if n == block || !goOn() || !s.send(conn, c, *it) {
 			return pause, sent
 		}
+		sent = true
+		c.pop()
 	}
 	sent = s.sendLoose(conn, c, 0, goOn) || sent
 	return pause, sent
 }
 
+// aboard reports whether a message of a class that is read once more is still under way.
+func (s *Sender) aboard(c *class, pos uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.window.flights {
+		f := &s.window.flights[i]
+		if f.class == c && !f.overtaken && slices.ContainsFunc(f.spans, func(sp span) bool { return sp.first <= pos && pos <= sp.last }) {
+			return true
+		}
+	}
+	return false
+}
+
 // held says for how long nothing of a class may be sent, and notes why.
 func (s *Sender) held(c *class) time.Duration {
-	now := clock.Now()
+	now := s.now()
 	if c.until > now {
 		return time.Duration(c.until - now)
 	}
@@ -325,255 +352,5 @@ func (s *Sender) held(c *class) time.Duration {
 func (c *class) hold(why string) {
 	if held := c.held.Load(); held == nil || *held != why {
 		c.held.Store(&why)
-	}
-}
-
-// send sends one message of a queue, or gathers it into a batch, or gives it up. It is
-// false when the message is to be read again.
-func (s *Sender) send(conn link.Conn, c *class, it Item) bool {
-	if it.Err != nil {
-		s.options.Log.Error("a message of the spool is damaged", "class", c.name, "position", it.Pos, "error", it.Err)
-		c.drop(Unreadable, 1)
-		c.queue.Done(it.Pos)
-		return true
-	}
-	meta, up, why := s.ruleOf(it.Meta)
-	if up == nil {
-		return s.bury(c, it.Pos, Obituary{Rule: ruleName(nil, meta.Rule), Reason: why, Meta: it.Meta})
-	}
-	end := s.endOf(c, up, meta, it.Expires)
-	if end != 0 && clock.Now() >= end {
-		s.discard(c, up, []span{{it.Pos, it.Pos}}, Expired)
-		return true
-	}
-	e := entry{meta, it.Message, it.Pos, end}
-	if up.Batch() != nil {
-		return s.gather(conn, c, up, e, false)
-	}
-	return s.sendAlone(conn, c, up, e, false)
-}
-
-// sendAlone sends a message by itself. It is false when it is to be read again.
-func (s *Sender) sendAlone(conn link.Conn, c *class, up *rule.Up, e entry, loose bool) bool {
-	m, why, drop := s.convert(up, e.message, e.meta, e.end, clock.Now())
-	here := []span{{e.pos, e.pos}}
-	switch {
-	case loose && drop:
-		s.lost(c, up, Oversize, 1)
-	case loose && why != "":
-		return s.buryLoose(c, up, e, m.Topic, why)
-	case loose:
-		s.fire(conn, c, up, &m)
-	case drop:
-		s.discard(c, up, here, Oversize)
-	case why != "":
-		return s.buryAll(c, here, up.Name(), m.Topic, why)
-	default:
-		s.launch(conn, s.board(c, up, here), up, &m)
-	}
-	return true
-}
-
-// board takes a flight for the messages at spans; there must be room.
-func (s *Sender) board(c *class, up *rule.Up, spans []span) *flight {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.window.add(c, up.ID())
-	f.spans, f.overtaken = spans, c.behind
-	c.flying++
-	return f
-}
-
-// sendLoose sends what waits at QoS 0 and was accepted up to a moment, 0 for any.
-func (s *Sender) sendLoose(conn link.Conn, c *class, until clock.Time, goOn func() bool) (sent bool) {
-	s.mu.Lock()
-	alone := s.suspicion.alone
-	s.mu.Unlock()
-	for !alone && c.ring.len() > 0 && goOn() {
-		l, ok := c.ring.pop(until)
-		if !ok {
-			break
-		}
-		sent = true
-		meta, up, _ := s.ruleOf(l.meta)
-		if up == nil {
-			c.drop(Dead, 1) // nobody asks for one of QoS 0
-			continue
-		}
-		end := s.endOf(c, up, meta, l.p.Expires)
-		if end != 0 && clock.Now() >= end {
-			s.lost(c, up, Expired, 1)
-			continue
-		}
-		e := entry{meta: meta, message: l.p.Message(), end: end}
-		if up.Batch() != nil {
-			s.gather(conn, c, up, e, true)
-		} else {
-			s.sendAlone(conn, c, up, e, true)
-		}
-	}
-	return sent
-}
-
-// fire sends a message at QoS 0: what becomes of it nobody knows.
-func (s *Sender) fire(conn link.Conn, c *class, up *rule.Up, m *message.Message) {
-	s.out = link.Publish{Message: *m}
-	s.out.QoS = 0
-	wire, err := conn.Publish(&s.out)
-	switch {
-	case err == nil:
-		c.sent.Add(1)
-		s.spend(c, up, wire, clock.Now())
-	case unfit(err):
-		s.lost(c, up, Oversize, 1)
-	default:
-		s.disconnected(conn)
-	}
-}
-
-// unfit reports whether a packet was refused before it was sent: the far side would
-// have closed the connection.
-func unfit(err error) bool {
-	return errors.Is(err, link.ErrTooLarge) || errors.Is(err, link.ErrQoS) || errors.Is(err, link.ErrRetain) || errors.Is(err, link.ErrID)
-}
-
-// lost counts messages that are in no queue.
-func (s *Sender) lost(c *class, up *rule.Up, reason string, n uint64) {
-	c.drop(reason, n)
-	s.traffic.drop(up, reason, n)
-}
-
-// discard ends the messages at spans, and counts them.
-func (s *Sender) discard(c *class, up *rule.Up, spans []span, reason string) {
-	for _, sp := range spans {
-		for pos := sp.first; pos <= sp.last; pos++ {
-			c.queue.Done(pos)
-		}
-		s.lost(c, up, reason, sp.last-sp.first+1)
-	}
-}
-
-// endOf is when a message is too old, 0 for never.
-func (s *Sender) endOf(c *class, up *rule.Up, meta rule.Meta, expires clock.Time) clock.Time {
-	accepted, known := s.options.Clock.Time(meta.Accepted)
-	return c.end(up, accepted, expires, known)
-}
-
-// accepted is when the message was taken by its rule, 0 if that can't be told.
-func (it *Item) accepted() clock.Time {
-	m, err := rule.ReadMeta(it.Meta)
-	if err != nil {
-		return 1
-	}
-	return max(m.Accepted.At, 1)
-}
-
-const noRule = "the rule that took it is not configured any more"
-
-// ruleOf finds the rule that took a message; why says what is wrong when there is
-// none.
-func (s *Sender) ruleOf(b []byte) (m rule.Meta, up *rule.Up, why string) {
-	m, err := rule.ReadMeta(b)
-	if err != nil {
-		return m, nil, "what is stored beside the message is damaged"
-	}
-	if up = s.rules.Load().Up(m); up == nil {
-		return m, nil, noRule
-	}
-	return m, up, ""
-}
-
-// convert makes the far side's form. why is empty, or says why there is none; drop
-// that the rule wants nothing more of the message.
-func (s *Sender) convert(up *rule.Up, m message.Message, meta rule.Meta, end, now clock.Time) (out message.Message, why string, drop bool) {
-	out, err := up.Convert(m, meta)
-	return s.finish(up, out, err, end, now)
-}
-
-func (s *Sender) finish(up *rule.Up, m message.Message, err error, end, now clock.Time) (out message.Message, why string, drop bool) {
-	if err != nil {
-		return m, err.Error(), errors.Is(err, rule.ErrOversize) && up.Oversize() == rule.OversizeDrop
-	}
-	s.mu.Lock()
-	m.Retain = m.Retain && s.session.RetainAvailable
-	s.mu.Unlock()
-	m.QoS = 1
-	m.Expiry = secondsTo(end, now)
-	return m, "", false
-}
-
-// secondsTo is the expiry to announce, 0 for none: what is less than a second is one,
-// for no other number says that there is an end.
-func secondsTo(end, now clock.Time) uint32 {
-	if end == 0 {
-		return 0
-	}
-	return uint32(min(max((end-now)/clock.Second, 1), 1<<32-1))
-}
-
-// launch sends a flight. What the packet did not fit into the far side is given up
-// like any message that is too large.
-func (s *Sender) launch(conn link.Conn, f *flight, up *rule.Up, m *message.Message) {
-	now := clock.Now()
-	s.mu.Lock()
-	if s.conn != conn {
-		s.mu.Unlock()
-		return // it is sent again by the next one
-	}
-	s.out = link.Publish{Message: *m, ID: f.id, Dup: f.again && s.session.Present}
-	id, c := f.id, f.class
-	s.window.left(f, now)
-	s.suspicion.sent(now)
-	if f.again {
-		c.again.Add(1)
-	}
-	s.mu.Unlock()
-	wire, err := conn.Publish(&s.out)
-	if err == nil {
-		s.spend(c, up, wire, now)
-		return
-	}
-	if !unfit(err) {
-		s.disconnected(conn)
-		return
-	}
-	s.mu.Lock()
-	f = s.window.of(id)
-	spans := f.spans
-	s.release(f)
-	s.mu.Unlock()
-	s.tooLarge(c, up, spans, m.Topic, err)
-}
-
-// spend counts what was written.
-func (s *Sender) spend(c *class, up *rule.Up, wire int, now clock.Time) {
-	s.limiter.spend(wire, now)
-	c.limiter.spend(wire, now)
-	s.traffic.sent(up, wire)
-}
-
-// tooLarge gives up what fits in no packet.
-func (s *Sender) tooLarge(c *class, up *rule.Up, spans []span, remote string, err error) {
-	if errors.Is(err, link.ErrTooLarge) && up.Oversize() == rule.OversizeDrop {
-		s.discard(c, up, spans, Oversize)
-	} else if !s.buryAll(c, spans, up.Name(), remote, err.Error()) {
-		c.rewind(spans[0].first) // for another try
-	}
-}
-
-// release frees a flight. mu is held.
-func (s *Sender) release(f *flight) {
-	f.class.flying--
-	s.window.remove(f)
-	s.suspicion.cleared(s.window)
-}
-
-// disconnected notes a connection that takes nothing more; Lost comes soon.
-func (s *Sender) disconnected(conn link.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn == conn {
-		s.conn = nil
-		s.alarm.Store(true)
 	}
 }
