@@ -20,7 +20,7 @@ import (
 func (g *Gateway) newBridge(c *Config) (*bridge.Bridge, error) {
 	return bridge.New(c.Bridge, bridge.Options{
 		Broker:  brokerForBridge{g.broker},
-		Keeper:  bridgeKeeper{g},
+		Keeper:  keeper{g, bridgeKeys},
 		State:   g.state,
 		Vehicle: c.bridgeVehicle(),
 		CanPublish: func(role, topic string) bool {
@@ -110,30 +110,36 @@ func (q queueForBridge) SetLimits(limits spool.Limits) {
 	q.Queue.SetLimits(edgebroker.QueueLimits(limits))
 }
 
-// bridgeKeys begin the keys of what the bridge keeps in the store.
-const bridgeKeys = "bridge/"
+// What begins the keys of what rooms keep in the store.
+const (
+	bridgeKeys = "bridge/"
+	streamKeys = "streams/"
+)
 
-// bridgeKeeper keeps small values of the bridge in the store, which is open from Run on.
-type bridgeKeeper struct{ g *Gateway }
+// keeper keeps small values of a room in the store, which is open from Run on.
+type keeper struct {
+	g      *Gateway
+	prefix string
+}
 
 var errNoStore = errors.New("the store is not open")
 
-func (k bridgeKeeper) Get(key string) []byte {
+func (k keeper) Get(key string) []byte {
 	st := k.g.store.Load()
 	if st == nil {
 		return nil
 	}
-	return st.Get(bridgeKeys + key)
+	return st.Get(k.prefix + key)
 }
 
 // Put waits for the commit.
-func (k bridgeKeeper) Put(key string, value []byte) error {
+func (k keeper) Put(key string, value []byte) error {
 	st := k.g.store.Load()
 	if st == nil {
 		return errNoStore
 	}
 	tx := st.Begin()
-	tx.Put(bridgeKeys+key, value)
+	tx.Put(k.prefix+key, value)
 	done := make(committed, 1)
 	tx.Commit(store.SyncInterval, done)
 	return <-done

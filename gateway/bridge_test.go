@@ -90,7 +90,7 @@ func TestLinksBeforeTheStart(t *testing.T) {
 	if list := g.Status().Links; list == nil || len(list) > 0 {
 		t.Errorf("got %+v", list)
 	}
-	if keeper := (bridgeKeeper{g}); keeper.Get("a") != nil || !errors.Is(keeper.Put("a", nil), errNoStore) {
+	if k := (keeper{g, bridgeKeys}); k.Get("a") != nil || !errors.Is(k.Put("a", nil), errNoStore) {
 		t.Error("the keeper works without a store")
 	}
 }
@@ -101,13 +101,13 @@ func TestKeeperOutlivesARestart(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		g := running(t, file)
 		awaitReady(t, g)
-		if err := (bridgeKeeper{g}).Put("cloud/month", []byte("17")); err != nil {
+		if err := (keeper{g, bridgeKeys}).Put("cloud/month", []byte("17")); err != nil {
 			t.Fatal(err)
 		}
 	})
 	g := running(t, file)
 	awaitReady(t, g)
-	if got := (bridgeKeeper{g}).Get("cloud/month"); string(got) != "17" {
+	if got := (keeper{g, bridgeKeys}).Get("cloud/month"); string(got) != "17" {
 		t.Errorf("got %q", got)
 	}
 }
