@@ -11,7 +11,7 @@
 //	required:"true"     the key must be there
 //	enum:"a,b,c"        the strings allowed (of each element, for a list or a map)
 //	min:"1" max:"9"     the range of a number, Size or Duration (of each element)
-//	template:"vin,1"    the names allowed as ${name}; they are left in place for whoever uses the value
+//	template:"vin,1"    the names allowed as ${name}, and as ${name:text} one that ends in a colon; they are left in place for whoever uses the value
 //
 // Fields may be strings, booleans, integers, floats, [Duration], [Size], any
 // (a single value), structs, slices, maps with string or integer keys, and

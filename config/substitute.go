@@ -42,7 +42,7 @@ func (s *secrets) substitute(text string, allowed []string) (string, error) {
 			}
 			s.add(ref, value)
 			return value
-		case !slices.Contains(allowed, name):
+		case !isAllowed(name, allowed):
 			fail("%s: want %s", ref, allowedNames(allowed))
 		}
 		return ref
@@ -50,9 +50,20 @@ func (s *secrets) substitute(text string, allowed []string) (string, error) {
 	return filled, failed
 }
 
+// isAllowed reports whether a name is one of those allowed, or one of them that
+// ends in a colon and something behind it.
+func isAllowed(name string, allowed []string) bool {
+	head, rest, found := strings.Cut(name, ":")
+	return slices.Contains(allowed, name) && !strings.HasSuffix(name, ":") ||
+		found && rest != "" && slices.Contains(allowed, head+":")
+}
+
 func allowedNames(allowed []string) string {
 	text := "${env:NAME}"
 	for _, name := range allowed {
+		if strings.HasSuffix(name, ":") {
+			name += "…"
+		}
 		text += " or ${" + name + "}"
 	}
 	return text

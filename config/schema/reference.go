@@ -135,7 +135,8 @@ func defaultText(f tags.Field) string {
 func (p *page) meaning(f tags.Field) string {
 	text := cell(p.comments.of(f))
 	if len(f.Template) > 0 {
-		text += " Filled in at run time: `${" + strings.Join(f.Template, "}`, `${") + "}`."
+		names := "${" + strings.Join(f.Template, "}`, `${") + "}"
+		text += " Filled in at run time: `" + strings.ReplaceAll(names, ":}", ":…}") + "`."
 	}
 	return text
 }

@@ -16,7 +16,7 @@ import (
 // gateway has every kind of field; its comments are what is generated.
 type gateway struct {
 	// What the vehicle is called; "a|b" & <c>.
-	Name string `yaml:"name" template:"vin,path."`
+	Name string `yaml:"name" template:"vin,path.,field:"`
 	// When writes reach the flash.
 	Sync string `yaml:"sync" default:"interval" enum:"always,interval"`
 	// How often
@@ -136,6 +136,9 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"name: a${pathX}" + rest, false},
 		{"name: $${zone}" + rest, false},
 		{"name: a${vin" + rest, false},
+		{"name: a${field:/gear/0}" + rest, true},
+		{"name: a${field:}" + rest, false},
+		{"name: a${field}" + rest, false},
 		{"name: ${env:FASCIA_TEST_ENV}" + rest, true},
 		{"name: ${env:5}" + rest, false},
 		{"sync: always" + rest, true},
@@ -261,7 +264,7 @@ func TestReferenceHasATableForEachSection(t *testing.T) {
 	page := string(schema.Reference(&gateway{}, comments(t), "Configuration"))
 	for _, want := range []string{
 		"# Configuration\n",
-		"| `name` | string |  | What the vehicle is called; \"a\\|b\" & &lt;c>. Filled in at run time: `${vin}`, `${path.}`. |\n",
+		"| `name` | string |  | What the vehicle is called; \"a\\|b\" & &lt;c>. Filled in at run time: `${vin}`, `${path.}`, `${field:…}`. |\n",
 		"| `sync` | `always`, `interval` | `interval` | When writes reach the flash. |\n",
 		"| `packet` | size, 1KiB to 1GiB | `256KiB` | Largest packet. |\n",
 		"| `interval` | duration, at least 1ms | `100ms` | How often that happens. |\n",

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -115,6 +116,9 @@ func stringPattern(template []string) string {
 	names := "env:[A-Za-z_][A-Za-z0-9_]*"
 	for _, name := range template {
 		names += "|" + regexp.QuoteMeta(name)
+		if strings.HasSuffix(name, ":") {
+			names += "[^}]+"
+		}
 	}
 	return `^([^$]|\$+[^${]|\$+\{(` + names + `)\})*\$*$`
 }

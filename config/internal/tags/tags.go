@@ -21,7 +21,7 @@ type Field struct {
 	Required bool
 	Enum     []string
 	Min, Max string   // empty when there is no limit
-	Template []string // names allowed as ${name}
+	Template []string // names allowed as ${name}; one that ends in a colon as ${name:text}
 }
 
 // Struct is what the tags of one struct type say.
