@@ -15,6 +15,7 @@ import (
 	"github.com/fascia-edge/fascia/bridge/link"
 	"github.com/fascia-edge/fascia/bridge/rule"
 	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/message"
 	"github.com/fascia-edge/fascia/vehicle"
 )
 
@@ -31,11 +32,18 @@ type Options struct {
 	Keeper  Keeper
 	State   *vehicle.State
 	Vehicle Vehicle
-	// CanPublish decides what a role may publish in the vehicle.
-	CanPublish func(role, topic string) bool
-	Clock      *clock.Clock
-	Log        *slog.Logger
+	// CanPublish decides where somebody may publish in the vehicle.
+	CanPublish func(who *message.Origin, topic string) bool
+	// Streams are the streams of the gateway that take what is too large for a far
+	// side; nil where there are none.
+	Streams Streams
+	Clock   *clock.Clock
+	Log     *slog.Logger
 }
+
+// stream puts a message into a stream of the gateway; rules name none where there are
+// none.
+func (o *Options) stream(name string, m message.Message) error { return o.Streams.Take(name, m) }
 
 // Bridge is all links. Its life is New, Open, Start, Stop; the other methods are safe
 // for concurrent use between.

@@ -38,6 +38,14 @@ type Broker interface {
 	PublishWait(ctx context.Context, m message.Message) error
 }
 
+// Streams are the streams of the gateway. Its methods are safe for concurrent use.
+type Streams interface {
+	// Has reports whether the configuration has a stream of that name.
+	Has(name string) bool
+	// Take puts a message into a stream, and waits until it is stored there; not long.
+	Take(name string, m message.Message) error
+}
+
 // Keeper keeps small values over a restart, by key.
 type Keeper interface {
 	Get(key string) []byte // nil if there is none

@@ -50,8 +50,9 @@ type Problem struct {
 }
 
 // Check finds what is wrong with a validated configuration: rules and conditions that
-// can't be compiled, and what the far side would refuse.
-func Check(cfg Config, who Vehicle, state *vehicle.State) []Problem {
+// can't be compiled, and what the far side would refuse. streams are nil where there
+// are none.
+func Check(cfg Config, who Vehicle, state *vehicle.State, streams Streams) []Problem {
 	var problems []Problem
 	sets := make([]*rule.Set, len(cfg.Links))
 	for i := range cfg.Links {
@@ -59,7 +60,7 @@ func Check(cfg Config, who Vehicle, state *vehicle.State) []Problem {
 		add := func(warning bool, text string, path ...any) {
 			problems = append(problems, Problem{append([]any{"links", i}, path...), text, warning})
 		}
-		set, found := compileRules(c, who, state, clock.New(clock.TrustKernel))
+		set, found := compileRules(c, who, state, clock.New(clock.TrustKernel), streams)
 		sets[i] = set
 		for _, p := range found {
 			add(p.Warning, p.Text, append([]any{"rules"}, p.Path...)...)
@@ -108,7 +109,7 @@ func (c *LinkConfig) checkLimits(who Vehicle, add func(warning bool, text string
 }
 
 // compileRules makes the rules of a link.
-func compileRules(c *LinkConfig, who Vehicle, state *vehicle.State, clk *clock.Clock) (*rule.Set, []rule.Problem) {
+func compileRules(c *LinkConfig, who Vehicle, state *vehicle.State, clk *clock.Clock, streams Streams) (*rule.Set, []rule.Problem) {
 	limits, err := profile.Of(c.Profile)
 	if err != nil {
 		return nil, []rule.Problem{{Text: err.Error()}}
@@ -118,8 +119,12 @@ func compileRules(c *LinkConfig, who Vehicle, state *vehicle.State, clk *clock.C
 	for _, class := range classes {
 		names = append(names, class.Name)
 	}
-	return rule.Compile(c.Rules, rule.Env{
+	env := rule.Env{
 		Link: c.Name, Protocol: c.Protocol, VIN: who.VIN, Thing: who.Thing,
 		State: state, Limits: limits, Classes: names, Clock: clk,
-	})
+	}
+	if streams != nil {
+		env.Stream = streams.Has
+	}
+	return rule.Compile(c.Rules, env)
 }

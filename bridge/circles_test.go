@@ -31,7 +31,7 @@ links:
 
 func TestCircleOverTwoLinksIsRefusedWithoutVersion5(t *testing.T) {
 	cfg := parse(t, fmt.Sprintf(bothWays, "cloud", "3.1.1"))
-	problems := Check(cfg, Vehicle{}, vehicle.NewState())
+	problems := Check(cfg, Vehicle{}, vehicle.NewState(), nil)
 	if len(problems) != 1 || fmt.Sprint(problems[0].Path) != "[links 1 rules 0]" || problems[0].Warning {
 		t.Fatalf("got %v, want one error at links[1].rules[0]", problems)
 	}
@@ -42,11 +42,11 @@ func TestCircleOverTwoLinksIsRefusedWithoutVersion5(t *testing.T) {
 		t.Errorf("the gateway starts with it: %v", err)
 	}
 	cfg.Links[1].URL = "mqtt://cloud:1884"
-	if problems := Check(cfg, Vehicle{}, vehicle.NewState()); len(problems) != 0 {
+	if problems := Check(cfg, Vehicle{}, vehicle.NewState(), nil); len(problems) != 0 {
 		t.Errorf("another far side: %v", problems)
 	}
 	cfg.Links[1].Endpoints = []string{"mqtt://CLOUD:1883"} // as cloud without a port
-	if problems := Check(cfg, Vehicle{}, vehicle.NewState()); len(problems) != 1 {
+	if problems := Check(cfg, Vehicle{}, vehicle.NewState(), nil); len(problems) != 1 {
 		t.Errorf("the same far side as second endpoint: %v", problems)
 	}
 }

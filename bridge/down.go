@@ -14,8 +14,10 @@ import (
 
 // Reasons for which a message of the far side is not published, beside those of rules.
 const (
-	notAllowed = "not_allowed" // the role of the link may not publish there
+	notAllowed = "not_allowed" // the role of the link, or of who asked for an answer, may not publish there
 	refused    = "refused"     // by the broker
+	noRule     = "no_rule"     // is for its topic
+	noRoom     = "no_room"     // at QoS 0, while others waited
 )
 
 const (
@@ -79,11 +81,13 @@ func (d *down) publish(w *worker, r *rule.Down, m message.Message) bool {
 		d.refuse(w, r, m.Topic, "", err)
 		return true
 	}
-	who := "link:" + w.name
+	who, asker := "link:"+w.name, out.Origin
 	out.Origin = message.Origin{Client: who, Identity: who, Role: who, Link: w.name}
-	if !w.options.CanPublish(who, out.Topic) {
-		d.refuse(w, r, out.Topic, notAllowed, errors.New("role "+who+" may not publish there: see auth.roles"))
-		return true
+	for _, o := range []*message.Origin{&out.Origin, &asker} {
+		if o.Role != "" && !w.options.CanPublish(o, out.Topic) { // who asks in this process has none
+			d.refuse(w, r, out.Topic, notAllowed, errors.New("role "+o.Role+" may not publish there: see auth.roles"))
+			return true
+		}
 	}
 	for {
 		err := w.options.Broker.PublishWait(d.ctx, out)
@@ -141,6 +145,20 @@ func (d *down) of(name string) *fallen {
 		d.byRule[name] = of
 	}
 	return of
+}
+
+// ignored counts what came and met no rule, by reason; crowded are those at QoS 0 for
+// which the link had no room.
+func (d *down) ignored(crowded uint64) map[string]uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := map[string]uint64{}
+	for reason, n := range map[string]uint64{noRule: d.strays, noRoom: crowded} {
+		if n > 0 {
+			list[reason] = n
+		}
+	}
+	return list
 }
 
 // status is what came by a rule.

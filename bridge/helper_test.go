@@ -138,8 +138,8 @@ func driveOff(t testing.TB, folder, text string) (c *car, stop func()) {
 		Keeper:  keeper{st},
 		State:   c.state,
 		Vehicle: Vehicle{VIN: "KMHGN4JE0FU000001", Thing: "car"},
-		CanPublish: func(role, topic string) bool {
-			return policy.CanPublish(&auth.Identity{Role: role}, topic).Allow
+		CanPublish: func(who *message.Origin, topic string) bool {
+			return policy.CanPublish(&auth.Identity{Role: who.Role}, topic).Allow
 		},
 		Clock: clk,
 		Log:   logger(t),

@@ -21,12 +21,14 @@ type LinkStatus struct {
 	BytesIn   uint64    `json:"bytes_in"` // on the wire, TLS included
 	BytesOut  uint64    `json:"bytes_out"`
 
-	Unacknowledged int           `json:"unacknowledged"` // sent, and the far side has not answered
-	Classes        []ClassStatus `json:"classes"`        // in order of priority
-	Rules          []RuleStatus  `json:"rules"`
-	Dead           DeadStatus    `json:"dead"`
-	Budget         *BudgetStatus `json:"budget,omitempty"`
-	Refused        []string      `json:"refused_filters,omitempty"` // that the far side does not let the link subscribe to
+	Unacknowledged int               `json:"unacknowledged"` // sent, and the far side has not answered
+	Classes        []ClassStatus     `json:"classes"`        // in order of priority
+	Rules          []RuleStatus      `json:"rules"`
+	Dead           DeadStatus        `json:"dead"`
+	Budget         *BudgetStatus     `json:"budget,omitempty"`
+	Refused        []string          `json:"refused_filters,omitempty"`    // that the far side does not let the link subscribe to
+	Ignored        map[string]uint64 `json:"ignored,omitempty"`            // messages of the far side that came to no rule: no_rule, no_room
+	Forgotten      uint64            `json:"forgotten_requests,omitempty"` // whose answers can't cross any more, for want of room
 }
 
 // Spooled are the messages that wait in all classes.
@@ -56,8 +58,9 @@ type RuleStatus struct {
 	Rule      string            `json:"rule"`
 	Direction string            `json:"direction"` // up, down
 	Messages  uint64            `json:"messages"`
-	Bytes     uint64            `json:"bytes"`             // of the packets
-	Dropped   map[string]uint64 `json:"dropped,omitempty"` // by reason
+	Bytes     uint64            `json:"bytes"`               // of the packets
+	Dropped   map[string]uint64 `json:"dropped,omitempty"`   // by reason
+	Unthinned uint64            `json:"unthinned,omitempty"` // went up as they were: no room to remember more topics
 }
 
 // DeadStatus counts dead letters.
@@ -106,6 +109,8 @@ func (w *worker) status() LinkStatus {
 		Dead:           DeadStatus{Messages: st.Dead, Bytes: st.DeadBytes, Dropped: st.DeadDropped},
 		Budget:         w.cost.status(),
 		Refused:        w.subscriptions.refusals(),
+		Ignored:        w.down.ignored(state.Dropped),
+		Forgotten:      w.rules.Load().Forgotten(),
 	}
 	switch state.Version {
 	case 4:
@@ -124,7 +129,8 @@ func (w *worker) status() LinkStatus {
 	for _, up := range rules.Ups() {
 		t := w.sender.Traffic(up)
 		maps.Copy(t.Dropped, up.NotTaken())
-		list.Rules = append(list.Rules, RuleStatus{Rule: up.Name(), Direction: "up", Messages: t.Messages, Bytes: t.Bytes, Dropped: t.Dropped})
+		list.Rules = append(list.Rules, RuleStatus{
+			Rule: up.Name(), Direction: "up", Messages: t.Messages, Bytes: t.Bytes, Dropped: t.Dropped, Unthinned: up.Unthinned()})
 	}
 	for _, r := range rules.Downs() {
 		list.Rules = append(list.Rules, w.down.status(r))

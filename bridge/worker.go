@@ -98,7 +98,7 @@ func linkOptions(c *LinkConfig, who Vehicle, log *slog.Logger) link.Options {
 
 // compile makes the rules of a configuration; the error is the first problem.
 func (w *worker) compile(c *LinkConfig) (*rule.Set, error) {
-	set, problems := compileRules(c, w.options.Vehicle, w.options.State, w.options.Clock)
+	set, problems := compileRules(c, w.options.Vehicle, w.options.State, w.options.Clock, w.options.Streams)
 	for _, p := range problems {
 		if !p.Warning {
 			return nil, fmt.Errorf("link %q: rules %v: %s", c.Name, p.Path, p.Text)
@@ -144,6 +144,7 @@ func (w *worker) open() (err error) {
 		Rules:   w.rules.Load(),
 		State:   w.options.State,
 		Pay:     w.cost.stops,
+		Stream:  w.options.stream,
 		Clock:   w.options.Clock,
 		Log:     w.log,
 	})

@@ -21,10 +21,12 @@ func (g *Gateway) newBridge(c *Config) (*bridge.Bridge, error) {
 	return bridge.New(c.Bridge, bridge.Options{
 		Broker:  brokerForBridge{g.broker},
 		Keeper:  keeper{g, bridgeKeys},
+		Streams: streamsForBridge{g.streams},
 		State:   g.state,
 		Vehicle: c.bridgeVehicle(),
-		CanPublish: func(role, topic string) bool {
-			return g.policy.Load().CanPublish(&auth.Identity{Name: role, Role: role}, topic).Allow
+		CanPublish: func(who *edgebroker.Origin, topic string) bool {
+			id := auth.Identity{Name: who.Identity, Role: who.Role, Zone: who.Zone, Client: who.Client, Listener: who.Listener}
+			return g.policy.Load().CanPublish(&id, topic).Allow
 		},
 		Clock: clock.New(clock.Trust(c.Time.Synchronised)),
 		Log:   g.log,
@@ -51,7 +53,7 @@ func (g *Gateway) watchNetwork(ctx context.Context) (stop func(context.Context))
 // checkBridge finds what is wrong with the rules of links and what their far sides
 // would refuse.
 func checkBridge(c *Config, doc *config.Document, state *vehicle.State) (problems, warnings []config.Problem) {
-	for _, p := range bridge.Check(c.Bridge, c.bridgeVehicle(), state) {
+	for _, p := range bridge.Check(c.Bridge, c.bridgeVehicle(), state, streamsOf(c)) {
 		problem := doc.Errorf(append([]any{"bridge"}, p.Path...), "%s", p.Text)
 		if p.Warning {
 			warnings = append(warnings, problem)

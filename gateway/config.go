@@ -11,6 +11,7 @@ import (
 	"github.com/fascia-edge/fascia/canbus"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker"
+	"github.com/fascia-edge/fascia/streammgr"
 )
 
 //go:generate go run ./schemagen
@@ -38,6 +39,8 @@ type Config struct {
 	CAN canbus.Config `yaml:"can"`
 	// Links to brokers elsewhere, and what goes over them.
 	Bridge bridge.Config `yaml:"bridge"`
+	// Durable streams of what is too much for MQTT, and where they go; without the section there are none.
+	Streams *streammgr.Config `yaml:"streams"`
 	// The log of decisions.
 	Audit AuditConfig `yaml:"audit"`
 	// Who may do what.
@@ -59,6 +62,12 @@ func (c *Config) Validate(r *config.Reporter) {
 	taken := map[string]string{}
 	if c.Metrics.Listen != "" {
 		taken[c.Metrics.Listen] = "metrics.listen"
+	}
+	if c.Streams != nil && c.Streams.Listen != "" {
+		if other, twice := taken[c.Streams.Listen]; twice {
+			r.At("streams", "listen").Errorf("%s is the address of %s already", c.Streams.Listen, other)
+		}
+		taken[c.Streams.Listen] = "streams.listen"
 	}
 	for i, l := range c.Broker.Listeners {
 		if l.Role != "" && !policy.HasRole(l.Role) {
@@ -156,4 +165,7 @@ func (c *Config) resolve(dir string) {
 	c.Broker.Resolve(dir)
 	c.CAN.Resolve(dir)
 	c.Bridge.Resolve(dir)
+	if c.Streams != nil {
+		c.Streams.Resolve(dir)
+	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker"
 	"github.com/fascia-edge/fascia/store"
+	"github.com/fascia-edge/fascia/streammgr"
 	"github.com/fascia-edge/fascia/vehicle"
 )
 
@@ -57,7 +58,9 @@ type Gateway struct {
 	bridge *bridge.Bridge
 	ready  atomic.Bool
 
-	bridgeOpen atomic.Bool // before, it has nothing to tell
+	streams     *streammgr.Manager // nil without the section
+	bridgeOpen  atomic.Bool        // before, it has nothing to tell
+	streamsOpen atomic.Bool        // likewise
 
 	reloading sync.Mutex // one reload at a time
 
@@ -93,6 +96,9 @@ func New(file string, options Options) (*Gateway, error) {
 	g.buses, err = canbus.New(g.config.CAN, loaded.plan, canbus.Options{
 		Broker: brokerForBuses{g.broker}, State: g.state, Log: g.log, Virtual: options.Virtual, Record: g.record, OpenRecording: g.openRecording})
 	if err != nil {
+		return nil, err
+	}
+	if g.streams, err = g.newStreams(g.config); err != nil {
 		return nil, err
 	}
 	g.bridge, err = g.newBridge(g.config)
@@ -144,6 +150,7 @@ func compile(c *Config, doc *config.Document, state *vehicle.State) (*loaded, er
 	}
 	inBridge, doubts := checkBridge(c, doc, state)
 	problems = append(problems, inBridge...)
+	problems = append(problems, checkStreams(c, doc, state)...)
 	l.warnings = append(l.warnings, doubts...)
 	if len(problems) > 0 {
 		return l, problems
@@ -214,6 +221,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.openAudit(filepath.Join(dir.Path(), AuditFolder), c.Audit, clock.Trust(c.Time.Synchronised))
 	afterBroker(func(context.Context) { g.closeAudit() })
 	g.broker.Open(st)
+	stopStreams, err := g.startStreams()
+	if err != nil {
+		return err
+	}
+	afterBroker(stopStreams)
 	if err := g.bridge.Open(); err != nil {
 		return err
 	}
@@ -268,8 +280,8 @@ func (g *Gateway) Config() *Config {
 // Clients is how many MQTT clients are connected.
 func (g *Gateway) Clients() int { return g.broker.Stats().Clients }
 
-// Ready reports whether everything has started.
-func (g *Gateway) Ready() bool { return g.ready.Load() }
+// Ready reports whether everything has started; large streams take a while to open.
+func (g *Gateway) Ready() bool { return g.ready.Load() && (g.streams == nil || g.streams.Ready()) }
 
 var errFixed = errors.New("can't be changed while the gateway runs: restart it")
 

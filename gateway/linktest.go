@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fascia-edge/fascia/bridge"
@@ -56,7 +57,7 @@ func TestLink(ctx context.Context, c *Config, name string) (LinkTest, error) {
 func endpointTest(e link.EndpointTest) EndpointTest {
 	t := EndpointTest{URL: e.URL, MS: milliseconds(e.Took), Error: errorText(e.Err)}
 	for _, s := range e.Steps {
-		t.Steps = append(t.Steps, TestStep{Name: s.Name, MS: milliseconds(s.Took), Detail: s.Detail, Error: errorText(s.Err)})
+		t.Steps = append(t.Steps, TestStep{Name: s.Name, MS: milliseconds(s.Took), Detail: s.Detail, Error: strings.TrimPrefix(errorText(s.Err), s.Name+": ")})
 	}
 	return t
 }

@@ -58,6 +58,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	m.buses(c.g.buses.Status())
 	m.recordings(c.g.buses.Recordings())
 	m.links(c.g.linkStatus())
+	if st := c.g.streamStatus(); st != nil {
+		m.streams(st)
+	}
 	m.act(c.g.buses.Gate().Rules(), c.g.buses.Gate().Lost())
 	m.health(c.g.buses.Health())
 }

@@ -11,6 +11,10 @@ func (m metrics) links(list []bridge.LinkStatus) {
 		const bytes, bytesHelp = "fascia_link_bytes_total", "Bytes on the wire, TLS included."
 		m.counter(bytes, bytesHelp, s.BytesOut, "direction", "up")
 		m.counter(bytes, bytesHelp, s.BytesIn, "direction", "down")
+		for reason, n := range s.Ignored {
+			m.counter("fascia_link_ignored_total", "Messages of the far side that came to no rule, by reason.", n, "reason", reason)
+		}
+		m.counter("fascia_link_forgotten_requests_total", "Requests whose answers can't cross any more: there was no room to remember them.", s.Forgotten)
 		for _, c := range s.Classes {
 			m.class(c)
 		}
@@ -46,5 +50,6 @@ func (m metrics) linkRule(r bridge.RuleStatus) {
 	for reason, n := range r.Dropped {
 		m.counter(messages, messagesHelp, n, "outcome", reason)
 	}
+	m.counter("fascia_rule_unthinned_total", "Messages that went up as they were: the rule remembers no more topics.", r.Unthinned)
 	m.counter("fascia_rule_bytes_total", "Bytes of the packets that a rule has carried.", r.Bytes)
 }

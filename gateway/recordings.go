@@ -9,9 +9,15 @@ import (
 // RecordingsFolder is where recordings are in the data directory, a folder each.
 const RecordingsFolder = "recordings"
 
-// openRecording opens the folder of a recording. Before recordings may fill the
-// disk comes what the store may still take of it, and its free space.
+// openRecording opens the stream that takes a recording, or else its folder. Before
+// recordings may fill the disk comes what the store may still take of it, and its free
+// space.
 func (g *Gateway) openRecording(rc record.Config) (record.Sink, error) {
+	if g.streams != nil {
+		if r, taken := g.streams.Recording(rc.Name); taken {
+			return recordingStream{r}, nil
+		}
+	}
 	c := g.Config()
 	return record.OpenFolder(filepath.Join(c.DataDir, RecordingsFolder, rc.Name), record.FolderOptions{
 		MaxBytes: int64(rc.MaxBytes),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fascia-edge/fascia/bridge"
 	"github.com/fascia-edge/fascia/canbus"
+	"github.com/fascia-edge/fascia/streammgr"
 )
 
 // reloadResult is how the last reload went.
@@ -18,9 +19,9 @@ type reloadResult struct {
 
 // Reload reads the configuration and the files it names again and takes over
 // what changed: roles and identities, mappings, DBC files, which messages are
-// published whole and which are watched, the bridge, and the log level. It is all or nothing: with any error, or
-// a change to anything else, the gateway goes on as it was, and the error says
-// why.
+// published whole and which are watched, the bridge, streams, and the log level.
+// It is all or nothing: with any error, or a change to anything else, the gateway
+// goes on as it was, and the error says why.
 func (g *Gateway) Reload() error {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
@@ -37,6 +38,9 @@ func (g *Gateway) Reload() error {
 		g.broker.SetPolicy(l.policy)
 		g.policy.Store(l.policy)
 		g.buses.Use(l.plan)
+		if g.streams != nil {
+			g.streams.Use(*l.config.Streams)
+		}
 		g.logWarnings(l.warnings)
 		g.log.Info("configuration reloaded", "config", g.file)
 	}
@@ -76,6 +80,9 @@ func refuseFixed(old, new *Config) error {
 	}
 	if err := bridge.Fixed(old.Bridge, new.Bridge); err != nil {
 		errs = append(errs, fmt.Errorf("bridge.links: %w", err))
+	}
+	if err := streammgr.Fixed(old.Streams, new.Streams); err != nil {
+		errs = append(errs, fmt.Errorf("streams: %w", err))
 	}
 	return errors.Join(errs...)
 }

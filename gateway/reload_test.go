@@ -23,7 +23,7 @@ func TestReloadRefusesWhatIsFixed(t *testing.T) {
 		"audit":        {"", "audit: {size: 32MiB}\n"},
 		"metrics":      {"", "metrics: {listen: \"127.0.0.1:0\"}\n"},
 	}
-	covered := map[string]bool{"log": true, "can": true, "auth": true, "bridge": true} // reloaded, in part or as a whole
+	covered := map[string]bool{"log": true, "can": true, "auth": true, "bridge": true, "streams": true} // reloaded, in part or as a whole
 	for name := range sections {
 		covered[name] = true
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/fascia-edge/fascia/canbus/record"
 	"github.com/fascia-edge/fascia/config"
 	"github.com/fascia-edge/fascia/edgebroker/listen"
+	"github.com/fascia-edge/fascia/streammgr"
 	"github.com/fascia-edge/fascia/vehicle"
 )
 
@@ -35,6 +36,7 @@ type Status struct {
 	Buses         []canbus.BusStatus  `json:"buses"`
 	Recordings    []record.Status     `json:"recordings"`
 	Links         []bridge.LinkStatus `json:"links"`
+	Streams       *streammgr.Status   `json:"streams,omitempty"` // nil without the section
 	Audit         AuditStatus         `json:"audit"`
 	Health        health.Status       `json:"health"` // of messages and signals
 }
@@ -131,6 +133,7 @@ func (g *Gateway) Status() Status {
 
 		Recordings: g.buses.Recordings(),
 		Links:      g.linkStatus(),
+		Streams:    g.streamStatus(),
 	}
 }
 
@@ -140,6 +143,7 @@ func (g *Gateway) controlHandler() http.Handler {
 	g.handleSessions(mux)
 	g.handleAct(mux)
 	g.handleLinks(mux)
+	g.handleStreams(mux)
 	return mux
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,9 +21,9 @@ import (
 // order.
 const linger = 2 * time.Second
 
-// looseMessages is how many of the largest messages may wait for the handler at
-// QoS 0, in bytes.
-const looseMessages = 4
+// waitingMessages is how many of the largest messages may wait for the handler, at
+// QoS 0 and again at QoS 1.
+const waitingMessages = 4
 
 // connection is one connection from its CONNACK to its end. One goroutine reads, one
 // writes, one watches the clock; a fourth hands messages of the far side to the
@@ -75,7 +76,7 @@ func newConnection(conn net.Conn, r *reader, d dialect, a accepted, c *Config, k
 
 		delivered: make(chan struct{}),
 	}
-	one.inbox = newInbox(c.ReceiveMaximum, looseMessages*int(c.MaxPacket), func(acks []byte) { _ = one.socket.write(acks) }) // over: they come again
+	one.inbox = newInbox(c.ReceiveMaximum, waitingMessages*int(c.MaxPacket), func(acks []byte) { _ = one.socket.write(acks) }) // over: they come again
 	r.heard = one.pulse.read
 	return one
 }
@@ -225,7 +226,7 @@ func (c *connection) take(first byte, body []byte) error {
 		c.pulse.answered(a.ID)
 		p := puback{id: a.ID, code: byte(a.Reason)}
 		if a.Reason.Failed() {
-			p.reason = c.dialect.reason(body)
+			p.reason = shorten(c.dialect.reason(body))
 		}
 		c.acknowledged(p)
 	case wire.Suback, wire.Unsuback:
@@ -243,6 +244,16 @@ func (c *connection) take(first byte, body []byte) error {
 		return wire.Break(wire.ProtocolError, "packet type %d from the far side", kind)
 	}
 	return nil
+}
+
+// longestReason is how much is kept of what a far side says of a message, in bytes.
+const longestReason = 200
+
+func shorten(text string) string {
+	if len(text) > longestReason {
+		text = strings.ToValidUTF8(text[:longestReason], "") + "…"
+	}
+	return text
 }
 
 func (c *connection) acknowledged(p puback) {

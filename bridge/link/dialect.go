@@ -76,7 +76,7 @@ func (r *Refusal) says() string {
 	case r.is(0x86, 4):
 		return "wrong user name or password: check username and password"
 	case r.is(0x87, 5):
-		return fmt.Sprintf("not authorised: check what the far side allows client id %q, its certificate and user", r.ClientID)
+		return fmt.Sprintf("not authorised: check username and password, and what the far side allows client id %q and its certificate", r.ClientID)
 	case r.is(0x88, 3):
 		return "server unavailable"
 	}

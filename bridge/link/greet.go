@@ -73,7 +73,7 @@ func greet(conn net.Conn, in *reader, d dialect, h *hello) (accepted, error) {
 }
 
 // errUnanswered is a connection that ends in place of a CONNACK.
-var errUnanswered = errors.New("the far side closes the connection in place of a CONNACK: it may not like the certificate, the client id or the version of MQTT")
+var errUnanswered = errors.New("the far side closes the connection in place of a CONNACK: it may want TLS (mqtts), or not like the certificate, the client id or the version of MQTT")
 
 func unanswered(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {

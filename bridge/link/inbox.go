@@ -11,18 +11,18 @@ import (
 // connection's reader never waits for the handler: PUBACKs and pings go on.
 //
 // What the far side may send at QoS 1 is bounded by the Receive Maximum that it was
-// told. 3.1.1 has none, and not every far side keeps to it: when the inbox is full the
-// reader rests after all, and TCP holds the far side back. At QoS 0 nobody waits for anything: what finds no room is
-// dropped and counted.
+// told. 3.1.1 has none, not every far side keeps to it, and all of it may be large: when
+// the inbox is full the reader rests after all, and TCP holds the far side back. At
+// QoS 0 nobody waits for anything: what finds no room is dropped and counted.
 type inbox struct {
-	limit int // messages at QoS 1 that may be unacknowledged, and at QoS 0 that may wait
-	bytes int // of the messages at QoS 0 that may wait
+	limit int // messages at QoS 1 that may be unacknowledged
+	bytes int // memory of the messages that may wait, at QoS 0 and as much at QoS 1
 
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond  // something came, something left, or the end
 	queue   []received
-	loose   int          // messages at QoS 0 in the queue
-	size    int          // their bytes
+	loose   int          // memory of those at QoS 0, in bytes
+	firm    int          // memory of those at QoS 1
 	owed    []*receipt   // PUBACKs, in the order in which they must leave [MQTT-4.6.0-2]
 	puback  func([]byte) // writes them
 	over    bool
@@ -45,18 +45,25 @@ func newInbox(limit, bytes int, puback func([]byte)) *inbox {
 	return in
 }
 
-// full reports whether one more at QoS 1 is more than the far side may send.
+// memory is what a message takes here, in bytes: a packet may have a hundred thousand
+// empty user properties.
+func memory(m *message.Message) int { return m.Size() + 256 + 64*len(m.UserProperties) }
+
+// full reports whether one more at QoS 1 must wait.
 func (in *inbox) full() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.owed) >= in.limit
+	return in.filled()
 }
+
+// filled is full, for who holds mu.
+func (in *inbox) filled() bool { return len(in.owed) >= in.limit || in.firm >= in.bytes }
 
 // waitForRoom blocks until one more at QoS 1 may come, or the connection is over.
 func (in *inbox) waitForRoom() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for !in.over && len(in.owed) >= in.limit {
+	for !in.over && in.filled() {
 		in.changed.Wait()
 	}
 }
@@ -67,13 +74,13 @@ func (in *inbox) put(m message.Message, id uint16) {
 	defer in.mu.Unlock()
 	r := received{message: m}
 	if id == 0 {
-		if in.loose >= in.limit || in.size+m.Size() > in.bytes {
+		if in.loose+memory(&m) > in.bytes {
 			in.dropped++
 			return
 		}
-		in.loose++
-		in.size += m.Size()
+		in.loose += memory(&m)
 	} else {
+		in.firm += memory(&m)
 		r.receipt = &receipt{id: id}
 		in.owed = append(in.owed, r.receipt)
 	}
@@ -97,8 +104,10 @@ func (in *inbox) run(take func(m message.Message, done func())) {
 		in.queue[0] = received{}
 		in.queue = in.queue[1:]
 		if r.receipt == nil {
-			in.loose--
-			in.size -= r.message.Size()
+			in.loose -= memory(&r.message)
+		} else {
+			in.firm -= memory(&r.message)
+			in.changed.Broadcast()
 		}
 		in.mu.Unlock()
 		switch {

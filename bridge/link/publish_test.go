@@ -124,7 +124,8 @@ func TestReasonOfARefusedMessageIsTold(t *testing.T) {
 	send(t, c, up("b", 6))
 	p.write(wire.AppendRefusal(nil, wire.Puback, 5, wire.NotAuthorized, "not yours")...)
 	p.write(wire.AppendAck(nil, wire.Puback, 6, wire.NoMatchingSubscriber, 5)...)
-	for _, want := range []ack{{5, 0x87, "not yours"}, {6, 0x10, ""}} {
+	p.write(wire.AppendRefusal(nil, wire.Puback, 7, wire.NotAuthorized, strings.Repeat("é", 30_000))...)
+	for _, want := range []ack{{5, 0x87, "not yours"}, {6, 0x10, ""}, {7, 0x87, strings.Repeat("é", 100) + "…"}} {
 		if a := next[ack](t, l.hand); a != want {
 			t.Errorf("got %+v, want %+v", a, want)
 		}

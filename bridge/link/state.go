@@ -92,7 +92,7 @@ func (l *Link) ended(ctx context.Context, e endpoint, stood time.Duration, err e
 		}
 		l.current, l.cancel = nil, nil
 	})
-	l.log.Log(ctx, level, "link is down", "endpoint", e.url, "error", err, "stood", stood.Round(time.Millisecond))
+	l.log.Log(ctx, level, "link is down", "endpoint", e.url, "error", err, "stood", stood.Round(time.Millisecond).String())
 }
 
 func versionName(version byte) string {

@@ -44,7 +44,7 @@ func (c *compiler) rule(i int, cfg Config) {
 	if name == "" {
 		name = cfg.Local + " → " + cfg.Remote
 		if cfg.Direction == directionDown {
-			name = cfg.Remote + " → " + cfg.Local
+			name = cfg.Local + " ← " + cfg.Remote // one topic may go both ways
 		}
 	}
 	if other, twice := c.names[name]; twice {
@@ -100,7 +100,7 @@ func (c *compiler) up(i int, name string, cfg Config) *Up {
 	u.remote = c.template(i, "remote", cfg.Remote, u.filter)
 	u.when = c.condition(i, cfg.When)
 	u.user = c.properties(i, &cfg, u.filter)
-	u.timed = u.remote.has(moment) || slices.ContainsFunc(u.user, func(p property) bool { return p.value.has(moment) })
+	u.timed = u.remote.has(moment) || slices.ContainsFunc(u.user, func(p property) bool { return p.value != nil && p.value.has(moment) })
 	u.gate = c.gate(&cfg)
 	if cfg.Responses != "" {
 		u.prefix = c.prefix(i, cfg.Responses)
@@ -213,6 +213,7 @@ func (c *compiler) properties(i int, cfg *Config, filter string) (list []propert
 	}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		if texts[name] == "" && name == vinProperty {
+			list = append(list, property{name: name}) // nor what a client wrote there
 			continue
 		}
 		t, err := parseTemplate(texts[name], filter, c.variable)

@@ -158,6 +158,13 @@ func TestMistakesInTheFileAreToldWithTheirPlaces(t *testing.T) {
 	}
 }
 
+func TestOneTopicMayGoBothWaysWithoutNames(t *testing.T) {
+	s := compile(t, env(), `{direction: up, local: "chat/#", remote: "chat/${1}"}`, `{direction: down, local: "chat/${1}", remote: "chat/#"}`)
+	if up, down := s.Ups()[0].Name(), s.Downs()[0].Name(); up != "chat/# → chat/${1}" || down != "chat/${1} ← chat/#" {
+		t.Errorf("rules %q and %q", up, down)
+	}
+}
+
 func TestClassesHaveDefaults(t *testing.T) {
 	e := env()
 	e.Classes = []string{"urgent", "normal", "bulk"}

@@ -1,24 +1,33 @@
 package rule
 
-import "sync"
+import (
+	"hash/maphash"
+	"sync"
+)
 
 // maxSeen is how many message ids a rule remembers. The far side sends again what
 // was under way when the connection was lost: some hundreds at most.
 const maxSeen = 10_000
 
-// identities are the last message ids that a rule has let through. Safe for
-// concurrent use.
+// identities are the last message ids that a rule has let through: not their texts,
+// which the far side may make as long as it likes, but 64 bits of a hash whose seed
+// nobody knows. Safe for concurrent use.
 type identities struct {
+	seed maphash.Seed
+
 	mu    sync.Mutex // guards the fields below
-	known map[string]int
-	ring  []string // of maxSeen, the oldest at next
+	known map[uint64]int
+	ring  []uint64 // of maxSeen, the oldest at next
 	next  int
 }
 
-func newIdentities() *identities { return &identities{known: map[string]int{}} }
+func newIdentities() *identities {
+	return &identities{seed: maphash.MakeSeed(), known: map[uint64]int{}}
+}
 
 // add remembers an id; false if it was there.
-func (s *identities) add(id string) bool {
+func (s *identities) add(text string) bool {
+	id := maphash.String(s.seed, text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.known[id]; there {
@@ -29,18 +38,17 @@ func (s *identities) add(id string) bool {
 		s.ring = append(s.ring, id)
 		return true
 	}
-	delete(s.known, s.ring[s.next])
+	if oldest := s.ring[s.next]; s.known[oldest] == s.next { // else it was removed, and perhaps added again
+		delete(s.known, oldest)
+	}
 	s.known[id], s.ring[s.next] = s.next, id
 	s.next = (s.next + 1) % maxSeen
 	return true
 }
 
-// remove forgets an id.
-func (s *identities) remove(id string) {
+// remove forgets an id. Its place is used again in its turn.
+func (s *identities) remove(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at, there := s.known[id]; there {
-		delete(s.known, id)
-		s.ring[at] = "" // no message has this one: its place is used again in its turn
-	}
+	delete(s.known, maphash.String(s.seed, text))
 }

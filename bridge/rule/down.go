@@ -61,8 +61,9 @@ func (d *Down) Matches(name string) bool { return topic.Match(d.matches, name) }
 // condition, stale, no_time, clock, duplicate, topic and no_request.
 func (d *Down) Refused() map[string]uint64 { return d.counts.byReason() }
 
-// Accept writes a message of the far side as the vehicle is to see it. now is the
-// wall time, zero while that is not to be trusted. Whoever can't publish what was
+// Accept writes a message of the far side as the vehicle is to see it; its origin is
+// who asked for it, for an answer, and nobody else. now is the wall time, zero while
+// that is not to be trusted. Whoever can't publish what was
 // accepted says so with Failed. The error is counted, and wraps ErrLoop, ErrCondition,
 // ErrStale, ErrAhead, ErrNoTime, ErrClock, ErrTopic, ErrNoRequest or ErrDuplicate: the
 // message is done with.
@@ -112,7 +113,7 @@ func (d *Down) convert(m *message.Message, now time.Time) (message.Message, erro
 	}
 	out := *m
 	var err error
-	if out.Topic, err = d.topic(m.Topic, now, boot); err != nil {
+	if out.Topic, out.Origin, err = d.topic(m.Topic, now, boot); err != nil {
 		return message.Message{}, err
 	}
 	out.QoS = min(m.QoS, d.QoS())
@@ -120,26 +121,26 @@ func (d *Down) convert(m *message.Message, now time.Time) (message.Message, erro
 	out.UserProperties = addProperties(m.UserProperties, d.user, 0, m.Topic, now)
 	if m.ResponseTopic != "" {
 		out.ResponseTopic = ""
-		if d.answers == "" {
-			out.ResponseTopic = ResponsePrefix + d.env.Link + "/" + d.responses.token(m.ResponseTopic, boot)
+		if d.answers == "" && len(m.ResponseTopic) <= longestAsked {
+			out.ResponseTopic = ResponsePrefix + d.env.Link + "/" + d.responses.token(asked{topic: m.ResponseTopic}, boot)
 		}
 	}
 	return out, nil
 }
 
-// topic is where a message goes in the vehicle.
-func (d *Down) topic(name string, now time.Time, boot clock.Time) (string, error) {
+// topic is where a message goes in the vehicle, and for an answer who asked.
+func (d *Down) topic(name string, now time.Time, boot clock.Time) (string, message.Origin, error) {
 	if d.answers != "" {
 		token, _ := strings.CutPrefix(name, d.answers)
-		asked, known := d.responses.topic(token, boot)
+		of, known := d.responses.asked(token, boot)
 		if !known {
-			return "", ErrNoRequest
+			return "", of.by, ErrNoRequest
 		}
-		return asked, nil
+		return of.topic, of.by, nil
 	}
 	local := d.local.fill(name, now)
 	if !topic.ValidName(local) {
-		return "", fmt.Errorf("%w: %.100q", ErrTopic, local)
+		return "", message.Origin{}, fmt.Errorf("%w: %.100q", ErrTopic, local)
 	}
-	return local, nil
+	return local, message.Origin{}, nil
 }

@@ -46,8 +46,8 @@ type gate struct {
 	seed maphash.Seed
 	wake chan<- struct{} // gets a token when something is held
 
-	mu     sync.RWMutex // guards the field below; taken before a topic's own
-	topics map[string]*gated
+	mu     sync.RWMutex      // guards the field below; taken before a topic's own
+	topics map[uint64]*gated // by a hash of the name, which a client may make long
 
 	unthinned atomic.Uint64 // messages beyond maxTopics and maxHeldBytes
 	heldBytes atomic.Int64
@@ -79,7 +79,7 @@ type seen struct {
 }
 
 func newGate(t thinning, wake chan<- struct{}) *gate {
-	return &gate{thinning: t, seed: maphash.MakeSeed(), wake: wake, topics: map[string]*gated{}}
+	return &gate{thinning: t, seed: maphash.MakeSeed(), wake: wake, topics: map[uint64]*gated{}}
 }
 
 // pass takes a message and says what becomes of it; one that is held comes out of
@@ -127,17 +127,18 @@ func (t *gated) sent(s seen, now clock.Time) { t.last, t.sentAt, t.any = s, now,
 
 // topic is what is remembered of a topic; nil when there is no room for one more.
 func (g *gate) topic(name string) *gated {
+	key := maphash.String(g.seed, name)
 	g.mu.RLock()
-	t, full := g.topics[name], len(g.topics) >= maxTopics
+	t, full := g.topics[key], len(g.topics) >= maxTopics
 	g.mu.RUnlock()
 	if t != nil || full {
 		return t
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t = g.topics[name]; t == nil && len(g.topics) < maxTopics {
+	if t = g.topics[key]; t == nil && len(g.topics) < maxTopics {
 		t = &gated{}
-		g.topics[string([]byte(name))] = t // a name may be a part of a larger buffer
+		g.topics[key] = t
 	}
 	return t
 }

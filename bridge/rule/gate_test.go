@@ -53,7 +53,7 @@ func TestRuleLooksAtTheClockItself(t *testing.T) {
 	if !u.Take(p, 0) || u.Take(p, 0) {
 		t.Error("the second message in an hour is taken, or the first is not")
 	}
-	if at := u.gate.topics["a"].sentAt; at <= 0 || at > clock.Now() {
+	if at := u.gate.topic("a").sentAt; at <= 0 || at > clock.Now() {
 		t.Errorf("sent at %d", at)
 	}
 }

@@ -41,7 +41,7 @@ func (c *compiler) batched(i int, u *Up) {
 		c.errorf([]any{i, "remote"}, alike)
 	}
 	for _, p := range u.user {
-		if !p.value.alike() {
+		if p.value != nil && !p.value.alike() {
 			c.errorf([]any{i, "user_properties", p.name}, alike)
 		}
 	}

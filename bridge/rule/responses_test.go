@@ -83,6 +83,14 @@ func TestRequestOfTheVehicleIsAnsweredHere(t *testing.T) {
 	if err != nil || answer.Topic != "ivi/app/answers" || string(answer.CorrelationData) != "1" || answer.QoS != 1 {
 		t.Errorf("answer in the vehicle: %+v, %v", answer, err)
 	}
+	// Another who names the same topic is told apart: the answer says who asked.
+	other, err := convert(t, s.Ups()[0], message.Message{Topic: "ivi/search", ResponseTopic: "ivi/app/answers", Origin: message.Origin{Role: "passenger"}})
+	if err != nil || other.ResponseTopic == request.ResponseTopic {
+		t.Errorf("request of another: %+v, %v", other, err)
+	}
+	if answer, err = d.Accept(message.Message{Topic: other.ResponseTopic}, time.Now()); err != nil || answer.Origin.Role != "passenger" || answer.Topic != "ivi/app/answers" {
+		t.Errorf("answer to another: %+v, %v", answer, err)
+	}
 	_, err = d.Accept(message.Message{Topic: "dt/" + testVIN + "/answers/nobody"}, time.Now())
 	if !errors.Is(err, ErrNoRequest) || d.Refused()["no_request"] != 1 {
 		t.Errorf("an answer to nothing: %v", err)
@@ -92,16 +100,24 @@ func TestRequestOfTheVehicleIsAnsweredHere(t *testing.T) {
 func TestResponseTopicsAreBoundedAndExpire(t *testing.T) {
 	r := newResponses()
 	now := clock.Second
-	first := r.token("topic/0", now)
+	first := r.token(asked{topic: "topic/0"}, now)
 	for i := 1; i < maxResponses; i++ {
-		r.token(fmt.Sprint("topic/", i), now)
+		r.token(asked{topic: fmt.Sprint("topic/", i)}, now)
 	}
-	r.token("topic/0", now) // used again: no longer the oldest
-	r.token("one/more", now)
-	if _, known := r.topic(first, now); !known || r.forgotten.Load() != 1 || len(r.byTopic) != maxResponses || len(r.byToken) != maxResponses {
-		t.Errorf("%d topics, %d tokens, %d forgotten, the first known %v", len(r.byTopic), len(r.byToken), r.forgotten.Load(), known)
+	r.token(asked{topic: "topic/0"}, now) // used again: no longer the oldest
+	r.token(asked{topic: "one/more"}, now)
+	if _, known := r.asked(first, now); !known || r.forgotten.Load() != 1 || len(r.byAsked) != maxResponses || len(r.byToken) != maxResponses {
+		t.Errorf("%d topics, %d tokens, %d forgotten, the first known %v", len(r.byAsked), len(r.byToken), r.forgotten.Load(), known)
 	}
-	if _, known := r.topic(first, now+responsesFor); known || len(r.byTopic) != 0 || r.order.Len() != 0 {
-		t.Errorf("%d left after their time", r.order.Len())
+	if _, known := r.asked(first, now+responsesFor); known || len(r.byAsked) != 0 || r.order.Len() != 0 || r.bytes != 0 {
+		t.Errorf("%d left after their time, %d bytes", r.order.Len(), r.bytes)
+	}
+
+	long := strings.Repeat("x", longestAsked-10)
+	for i := range maxResponses {
+		r.token(asked{topic: long + fmt.Sprint(i)}, now+responsesFor)
+	}
+	if r.bytes > maxAsked || r.order.Len() > maxAsked/len(long) {
+		t.Errorf("%d long topics remembered, %d bytes", r.order.Len(), r.bytes)
 	}
 }

@@ -149,6 +149,17 @@ func TestTimeIsToldOnceTheClockIsRight(t *testing.T) {
 	}
 }
 
+// A filter of all topics covers none that begins with $ [MQTT-4.7.2-1], whatever the
+// far side sends.
+func TestFarSidesOwnTopicsDoNotComeDown(t *testing.T) {
+	for _, filter := range []string{"#", "+/broker/uptime"} {
+		d := compile(t, env(), `{direction: down, remote: "`+filter+`", local: "ivi/${1}"}`).Downs()[0]
+		if d.Matches("$SYS/broker/uptime") {
+			t.Errorf("%s lets $SYS in", filter)
+		}
+	}
+}
+
 func TestPropertiesGoUpWithTheVIN(t *testing.T) {
 	u := compile(t, env(), `{direction: up, local: "a/+", remote: "b", user_properties: {source: "${1}", fleet: north}}`).Ups()[0]
 	in := message.Message{
@@ -179,6 +190,10 @@ func TestPropertiesGoUpWithTheVIN(t *testing.T) {
 	}
 	if m.ResponseTopic != "" {
 		t.Errorf("response topic %q means nothing at the far side", m.ResponseTopic)
+	}
+	without := compile(t, env(), `{direction: up, local: "a/+", remote: "b", user_properties: {vin: ""}}`).Ups()[0]
+	if m, err := without.Convert(in, Meta{}); err != nil || property5(m, "vin") != "" || property5(m, "own") != "kept" {
+		t.Errorf("without the VIN: %+v, %v", m.UserProperties, err)
 	}
 	if len(in.UserProperties) != 2 || in.UserProperties[0].Value != "forged" {
 		t.Error("the message of other receivers was changed")

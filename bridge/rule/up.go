@@ -40,7 +40,7 @@ type Up struct {
 // property is a user property to add.
 type property struct {
 	name  string
-	value *template
+	value *template // nil to leave it out
 }
 
 // sequence tells messages of one moment apart, whatever rule takes them.
@@ -145,7 +145,8 @@ func (u *Up) Meta(p *message.Publication, accepted clock.Mark) Meta {
 // asked is the response topic of the far side that a topic in the vehicle stands for.
 func (u *Up) asked(name string, now clock.Time) (string, bool) {
 	token, _ := strings.CutPrefix(name, u.prefix)
-	return u.responses.topic(token, now)
+	of, known := u.responses.asked(token, now)
+	return of.topic, known
 }
 
 // Convert writes a message as the far side is to see it. Its expiry is left as it is:
@@ -155,8 +156,8 @@ func (u *Up) Convert(m message.Message, meta Meta) (message.Message, error) {
 	out := u.carrier(m.Topic, m.UserProperties, meta)
 	out.Payload, out.ContentType, out.PayloadUTF8 = m.Payload, m.ContentType, m.PayloadUTF8
 	out.CorrelationData, out.Expiry, out.QoS, out.Retain = m.CorrelationData, m.Expiry, min(m.QoS, u.QoS()), u.retain(m.Retain)
-	if m.ResponseTopic != "" && u.prefix != "" && !u.answers {
-		out.ResponseTopic = u.prefix + u.responses.token(m.ResponseTopic, clock.Now())
+	if m.ResponseTopic != "" && len(m.ResponseTopic) <= longestAsked && u.prefix != "" && !u.answers {
+		out.ResponseTopic = u.prefix + u.responses.token(asked{m.ResponseTopic, m.Origin}, clock.Now())
 	}
 	return out, u.check(&out)
 }
@@ -223,6 +224,10 @@ func addProperties(user []message.UserProperty, add []property, more int, name s
 	}
 	list := append(make([]message.UserProperty, 0, len(user)+len(add)+more), user...)
 	for _, p := range add {
+		if p.value == nil {
+			list = withoutProperty(list, p.name)
+			continue
+		}
 		list = setProperty(list, p.name, p.value.fill(name, accepted))
 	}
 	return list
@@ -230,6 +235,9 @@ func addProperties(user []message.UserProperty, add []property, more int, name s
 
 // setProperty puts a user property in place of all of its name.
 func setProperty(list []message.UserProperty, name, value string) []message.UserProperty {
-	list = slices.DeleteFunc(list, func(u message.UserProperty) bool { return u.Name == name })
-	return append(list, message.UserProperty{Name: name, Value: value})
+	return append(withoutProperty(list, name), message.UserProperty{Name: name, Value: value})
+}
+
+func withoutProperty(list []message.UserProperty, name string) []message.UserProperty {
+	return slices.DeleteFunc(list, func(u message.UserProperty) bool { return u.Name == name })
 }

@@ -46,12 +46,12 @@ func wayFrom(user []message.UserProperty) string {
 }
 
 // closes reports whether a message that has come this way would go in a circle, or
-// has gone on for too long.
+// has gone on for too long; a way longer than gateways make it is nobody's.
 func closes(way, self string) bool {
 	if way == "" {
 		return false
 	}
-	return strings.Count(way, ",")+1 >= maxHops || slices.Contains(strings.Split(way, ","), self)
+	return len(way) > maxHops*(len(self)+1) || strings.Count(way, ",")+1 >= maxHops || slices.Contains(strings.Split(way, ","), self)
 }
 
 // closesEncoded is closes for the properties of a publication as they are encoded.

@@ -20,7 +20,7 @@ const (
 	Refused    = "refused"    // its publisher was told that there was no room
 	Failed     = "store"      // the store took nothing
 	Unreadable = "unreadable" // damaged on the disk
-	Oversize   = "oversize"   // larger than the far side takes, and the rule drops it
+	Oversize   = "oversize"   // larger than the far side takes, and the rule drops it or has it in a stream
 	Dead       = "dead"       // it is a dead letter
 )
 

@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 
 	"github.com/fascia-edge/fascia/bridge/rule"
 	"github.com/fascia-edge/fascia/clock"
@@ -20,13 +21,20 @@ type Obituary struct {
 
 const obituaryVersion = 1
 
+// longestText is how much of a topic or a reason an obituary keeps, in bytes: with one
+// of the largest the store would not take it, and the message would hold up its link.
+const longestText = 1024
+
 var errObituary = errors.New("not what is kept beside a dead letter")
 
 // Append encodes the obituary: the version, the mark, and each text behind its
-// length.
+// length, cut where it is longer than longestText.
 func (o *Obituary) Append(b []byte) []byte {
 	b = o.Died.Append(append(b, obituaryVersion))
 	for _, text := range []string{o.Class, o.Rule, o.Remote, o.Reason} {
+		if len(text) > longestText {
+			text = strings.ToValidUTF8(text[:longestText], "")
+		}
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}

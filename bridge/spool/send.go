@@ -41,6 +41,7 @@ func (s *Sender) sendAlone(conn link.Conn, c *class, up *rule.Up, e entry, loose
 	here := []span{{e.pos, e.pos}}
 	switch {
 	case loose && drop:
+		s.divertLoose(up, e.message)
 		s.lost(c, up, Oversize, 1)
 	case loose && why != "":
 		return s.buryLoose(c, up, e, m.Topic, why)
@@ -132,9 +133,12 @@ func (s *Sender) lost(c *class, up *rule.Up, reason string, n uint64) {
 func (s *Sender) discard(c *class, up *rule.Up, spans []span, reason string) {
 	for _, sp := range spans {
 		for pos := sp.first; pos <= sp.last; pos++ {
+			if reason == Oversize && !s.divert(c, up, pos) {
+				continue
+			}
 			c.queue.Done(pos)
+			s.lost(c, up, reason, 1)
 		}
-		s.lost(c, up, reason, sp.last-sp.first+1)
 	}
 }
 
@@ -177,7 +181,7 @@ func (s *Sender) convert(up *rule.Up, m message.Message, meta rule.Meta, end, no
 
 func (s *Sender) finish(up *rule.Up, m message.Message, err error, end, now clock.Time) (out message.Message, why string, drop bool) {
 	if err != nil {
-		return m, err.Error(), errors.Is(err, rule.ErrOversize) && up.Oversize() == rule.OversizeDrop
+		return m, err.Error(), errors.Is(err, rule.ErrOversize) && up.Oversize() != rule.OversizeDead
 	}
 	s.mu.Lock()
 	m.Retain = m.Retain && s.session.RetainAvailable
@@ -242,7 +246,7 @@ func (s *Sender) spend(c *class, up *rule.Up, wire int, now clock.Time) {
 
 // tooLarge gives up what fits in no packet.
 func (s *Sender) tooLarge(c *class, up *rule.Up, spans []span, remote string, err error) {
-	if errors.Is(err, link.ErrTooLarge) && up.Oversize() == rule.OversizeDrop {
+	if errors.Is(err, link.ErrTooLarge) && up.Oversize() != rule.OversizeDead {
 		s.discard(c, up, spans, Oversize)
 	} else if !s.buryAll(c, spans, up.Name(), remote, err.Error()) {
 		c.rewind(spans[0].first) // for another try

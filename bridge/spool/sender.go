@@ -41,9 +41,12 @@ type Options struct {
 	Rules   *rule.Set
 	State   *vehicle.State
 	// Pay says why a class may not be sent now, or nothing; nil without a budget.
-	Pay   func(class string) string
-	Clock *clock.Clock
-	Log   *slog.Logger
+	Pay func(class string) string
+	// Stream puts what is too large for the far side into the stream that its rule
+	// names, and waits until it is stored, not long.
+	Stream func(name string, m message.Message) error
+	Clock  *clock.Clock
+	Log    *slog.Logger
 }
 
 // Sender sends what is in the classes of a link to its far side: those of higher

@@ -93,6 +93,10 @@ func (g *gatewayClient) call(ctx context.Context, method, path string, out any) 
 	if err != nil {
 		return err
 	}
+	return g.do(request, out)
+}
+
+func (g *gatewayClient) do(request *http.Request, out any) error {
 	response, err := g.http.Do(request)
 	if err != nil {
 		return fmt.Errorf("no gateway answers on %s: %w", g.path, plainCause(err))

@@ -54,6 +54,14 @@ func linkNotes(s bridge.LinkStatus) (notes []string) {
 	for _, filter := range s.Refused {
 		notes = append(notes, fmt.Sprintf("the far side refuses the subscription to %s", printable(filter)))
 	}
+	for _, reason := range []struct{ key, text string }{
+		{"no_rule", "no rule is for their topics"},
+		{"no_room", "at QoS 0 they came faster than the vehicle takes them"},
+	} {
+		if n := s.Ignored[reason.key]; n > 0 {
+			notes = append(notes, fmt.Sprintf("%s of the far side dropped: %s", count(int(n), "message"), reason.text))
+		}
+	}
 	if n := s.Dead.Messages; n > 0 {
 		notes = append(notes, fmt.Sprintf("%s: fascia link dead ls %s", count(n, "dead letter"), s.Name))
 	}

@@ -65,7 +65,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newRun(), newDemo(), newCheck(), newVersion(), newStatus(), newSessions(),
-		newPub(), newSub(), newAct(), newLink(), newAudit(), newBench(), newCAN(), newBatch())
+		newPub(), newSub(), newAct(), newLink(), newStreams(), newAudit(), newBench(), newCAN(), newBatch())
 	root.InitDefaultCompletionCmd()
 	wrapArgs(root)
 	return root

@@ -86,6 +86,7 @@ func printStatus(w io.Writer, s gateway.Status, asJSON, watch bool) error {
 	printHealth(t, s.Health)
 	printRecordings(t, s.Recordings)
 	printLinkStatus(t, s.Links, time.Now())
+	printStreamStatus(t, s.Streams)
 	if n := len(s.Config.Warnings); n > 0 {
 		fmt.Fprintf(t, "warnings\t%d (fascia check -c %s shows them)\n", n, s.Config.File)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // rooms are the folders whose structs the files are read into.
-var rooms = []string{"gateway", "bridge", "bridge/batch", "bridge/budget", "bridge/link", "bridge/rule", "bridge/spool", "edgebroker", "edgebroker/listen", "canbus", "canbus/health", "canbus/mapping", "canbus/record", "canbus/transmit", "auth", "config"}
+var rooms = []string{"gateway", "bridge", "bridge/batch", "bridge/budget", "bridge/link", "bridge/rule", "bridge/spool", "edgebroker", "edgebroker/listen", "canbus", "canbus/health", "canbus/mapping", "canbus/record", "canbus/transmit", "auth", "streammgr", "streammgr/export", "streammgr/export/awscreds", "streammgr/export/file", "streammgr/export/http", "streammgr/export/kinesis", "streammgr/export/nats", "streammgr/export/pack", "streammgr/export/s3", "config"}
 
 func main() {
 	log.SetFlags(0)

@@ -39,8 +39,11 @@ type Config struct {
 	PartSize config.Size `yaml:"part_size" default:"5MiB" min:"5MiB" max:"64MiB"`
 }
 
-// maxParts of an object (Amazon S3 multipart upload limits).
-const maxParts = 10_000
+// Limits of Amazon S3's multipart uploads.
+const (
+	MinPartSize = 5 << 20 // bytes, but of the last part
+	maxParts    = 10_000  // of an object
+)
 
 // bucketForm is what general purpose buckets and their access points may be called.
 var bucketForm = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9]|arn:aws[a-z-]*:s3:[^/]+[:/].+)$`)

@@ -61,12 +61,12 @@ func (t *Tasks) report(ctx context.Context, m *log.Message, task *Task, status S
 	}
 	payload, err := json.Marshal(StatusMessage{
 		StatusLevel: level, Status: status, Message: text, TimestampEpochMs: time.Now().UnixMilli(),
-		StatusContext: StatusContext{S3ExportTaskDefinition: task, ExportIdentifier: t.env.Exporter, StreamName: t.env.Stream.Name(), SequenceNumber: m.Seq},
+		StatusContext: StatusContext{S3ExportTaskDefinition: task, ExportIdentifier: t.env.Identifier, StreamName: t.env.Stream.Name(), SequenceNumber: m.Seq},
 	})
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, reportWithin)
 		defer cancel()
-		err = t.env.Append(ctx, t.config.StatusStream, payload)
+		_, err = t.env.Append(ctx, t.config.StatusStream, payload)
 	}
 	if err != nil {
 		t.log.Warn("the status of an upload can't be told", "stream_of_status", t.config.StatusStream, "seq", m.Seq, "error", err)

@@ -56,8 +56,10 @@ const maxObject = 48 << 40
 // TaskEnv is what Tasks are told of where they run.
 type TaskEnv struct {
 	Env
+	// Identifier is what the status calls the exporter; "" for Exporter.
+	Identifier string
 	// Append appends to a stream, for the status of uploads.
-	Append func(ctx context.Context, stream string, payload []byte) error
+	Append func(ctx context.Context, stream string, messages ...[]byte) (first uint64, err error)
 }
 
 // Tasks uploads files, one after the other. A task that can't be carried out, for its
@@ -99,6 +101,9 @@ type fileUpload struct {
 func NewTasks(ctx context.Context, c TaskConfig, env TaskEnv) (*Tasks, error) {
 	if c.level() < 0 {
 		return nil, fmt.Errorf("s3: status_level %q: want one of %q", c.StatusLevel, StatusLevels)
+	}
+	if env.Identifier == "" {
+		env.Identifier = env.Exporter
 	}
 	store, err := newStore(ctx, &c.Service, env.Vehicle)
 	if err != nil {

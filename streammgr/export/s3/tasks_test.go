@@ -16,6 +16,7 @@ import (
 	"github.com/fascia-edge/fascia/streammgr/export"
 	"github.com/fascia-edge/fascia/streammgr/export/awscreds"
 	"github.com/fascia-edge/fascia/streammgr/log"
+	"github.com/fascia-edge/fascia/streammgr/npmtest"
 )
 
 // tasks is a target for tasks, with what it told.
@@ -33,13 +34,13 @@ func newTasks(t *testing.T, b *bucket, c TaskConfig, k export.Keeper) *tasks {
 	}
 	ts := &tasks{stream: stream(t, open(t, t.TempDir()), log.Definition{Name: "uploads"})}
 	env := TaskEnv{Env: Env{Stream: ts.stream, Exporter: "far", Keeper: k, Vehicle: awscreds.Vehicle{VIN: "V1"}},
-		Append: func(_ context.Context, stream string, payload []byte) error {
+		Append: func(_ context.Context, stream string, messages ...[]byte) (uint64, error) {
 			var m StatusMessage
-			if err := json.Unmarshal(payload, &m); err != nil || stream != "status" {
-				t.Errorf("%s: %s: %v", stream, payload, err)
+			if err := json.Unmarshal(messages[0], &m); err != nil || len(messages) > 1 || stream != "status" {
+				t.Errorf("%s: %s: %v", stream, messages, err)
 			}
 			ts.told = append(ts.told, m)
-			return nil
+			return 0, nil
 		}}
 	var err error
 	if ts.Tasks, err = NewTasks(t.Context(), c, env); err != nil {
@@ -94,6 +95,36 @@ func TestTaskUploadsItsFile(t *testing.T) {
 	}
 	if got := ts.statuses(); got != "0 progress, 0 success, 1 progress, 1 success" {
 		t.Errorf("told %s", got)
+	}
+}
+
+// The SDK of the Stream Manager's clients makes the task and reads the status,
+// unchanged.
+func TestTasksAndStatusesAreThoseOfTheSDK(t *testing.T) {
+	b := newBucket(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	made, err := npmtest.Script(t, "testdata/tasks.js", "make", "file://"+path, b.name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := newTasks(t, b, TaskConfig{Folders: []string{dir}, Threshold: 1 << 20, PartSize: 1 << 20}, nil)
+	if _, err := ts.Send(t.Context(), []log.Message{{Seq: 9, Epoch: 1, Payload: made}}); err != nil {
+		t.Fatal(err)
+	}
+	if o, _ := b.object(t, "made/by/sdk"); o.Metadata["trip"] != "7" {
+		t.Errorf("metadata %v", o.Metadata)
+	}
+	last, err := json.Marshal(ts.told[len(ts.told)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := npmtest.Script(t, "testdata/tasks.js", "read", string(last), "file://"+path).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "ok" {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
