@@ -18,6 +18,9 @@ CUTS     ?= 20
 OUTAGE_KILLS ?= 100
 OUTAGE_CUTS  ?= 5
 FLAPS    ?= 1000
+STREAM_KILLS   ?= 50
+STREAM_RECORDS ?= 200000
+STREAM_CUTS    ?= 10
 COMPOSE  = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
@@ -50,11 +53,17 @@ soak: toolchain ## kill the broker KILLS (300) times and cut its power CUTS (20)
 	@.ci/components
 	go test ./soak -v -timeout 0 -args -soak.kills=$(KILLS) -soak.cuts=$(CUTS)
 	@$(MAKE) --no-print-directory soak-outage
+	@$(MAKE) --no-print-directory soak-streams
 
 .PHONY: soak-outage
 soak-outage: toolchain ## the gateway behind a link that fails in every way, long: kill it OUTAGE_KILLS (100) times, FLAPS (1000)
 	go test ./soak/outage -v -timeout 0 -args -outage.long \
 		-outage.kills=$(OUTAGE_KILLS) -outage.flaps=$(FLAPS) -outage.cuts=$(OUTAGE_CUTS)
+
+.PHONY: soak-streams
+soak-streams: toolchain ## streams to Kinesis: STREAM_RECORDS (200000) through cuts and STREAM_KILLS (50); power cuts STREAM_CUTS (10)
+	go test ./soak/streams -v -timeout 0 -args \
+		-streams.kills=$(STREAM_KILLS) -streams.records=$(STREAM_RECORDS) -streams.cuts=$(STREAM_CUTS)
 
 .PHONY: conformance
 conformance: build ## the suites of eclipse/paho.mqtt.testing: make conformance SUITE=FOLDER
@@ -98,6 +107,10 @@ bench-vehicle: build ## the load of a whole vehicle: eight buses, 64,000 frames 
 .PHONY: bench-outage
 bench-outage: build ## our bridge beside mosquitto's in one outage, and what it costs; flags: ARGS="-rows outage -runs 1"
 	go run ./bench/outage $(ARGS)
+
+.PHONY: bench-streams
+bench-streams: build ## streams: appending beside bare JetStream, exporting, memory; flags: ARGS="-rows append -runs 1"
+	go run ./bench/streams $(ARGS)
 
 .PHONY: vuln
 vuln: toolchain ## known vulnerabilities in what is called

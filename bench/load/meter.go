@@ -112,7 +112,7 @@ func cpuClock(pid int) time.Duration {
 	if pid == 0 {
 		return unknown
 	}
-	used, err := cpuTime(pid)
+	used, err := CPUTime(pid)
 	if err != nil { // it has ended, or there is no /proc here
 		return unknown
 	}

@@ -13,8 +13,8 @@ import (
 // tick is the unit of CPU times in /proc: USER_HZ is 100 on every Linux.
 const tick = 10 * time.Millisecond
 
-// cpuTime is the CPU time that a process has used: utime and stime of proc(5).
-func cpuTime(pid int) (time.Duration, error) {
+// CPUTime is the CPU time that a process has used: utime and stime of proc(5).
+func CPUTime(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err

@@ -65,7 +65,7 @@ func TestRealBridgesAreCompared(t *testing.T) {
 	if err := compare(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); strings.Contains(text, "not measured") || strings.Count(text, "\n| ") != 9 {
+	if text := out.String(); strings.Contains(text, "not measured") || strings.Count(text, "\n| ") != 11 {
 		t.Errorf("got\n%s", text)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fascia-edge/fascia/bench/brokers"
+	"github.com/fascia-edge/fascia/bench/load"
 	"github.com/fascia-edge/fascia/soak/outage"
 )
 
@@ -43,6 +44,7 @@ func allRows(o options) []row {
 			{"twice", "the same: came twice", count, 1, goal{}},
 			{"acknowledged", "the same: acknowledged while the link was cut", perSecond, 1, goal{}},
 			{"drained", "the same: drained", perSecond, 1, ofBare(.8, 1)},
+			{"cpu", "the same: CPU of the local broker a message while it drains", micros, 1e6, goal{}},
 			{"held", "the same: memory above idle before it drains", mebi, 1e-6, goal{}},
 			{"peak", "the same: most memory above idle while it drains", mebi, 1e-6, goal{}},
 		}},
@@ -80,8 +82,7 @@ func inOutage(messages, size int, end func(*outage.Broker) error) func(context.C
 			c.publish(fmt.Sprintf("publisher-%d", i), fmt.Sprintf("up/%d", i), size, 0).Send(messages / publishers)
 		}
 		if end != nil {
-			half := func(n outage.Counts) bool { return n.Acknowledged-before.Acknowledged >= messages/2 }
-			if err := c.ledger.Await(half, idle); err != nil {
+			if err := c.ledger.AwaitAcknowledged(before.Acknowledged+messages/2, idle); err != nil {
 				return nil, err
 			}
 			if err := errors.Join(end(c.local), c.local.Start(ctx)); err != nil {
@@ -99,6 +100,10 @@ func inOutage(messages, size int, end func(*outage.Broker) error) func(context.C
 		figures["held"] = held
 
 		most := peak(c.local.PID())
+		spent, err := load.CPUTime(c.local.PID())
+		if err != nil {
+			return nil, err
+		}
 		back := c.ledger.Now()
 		err = c.comeBack(ctx)
 		if err == nil {
@@ -107,6 +112,9 @@ func inOutage(messages, size int, end func(*outage.Broker) error) func(context.C
 		figures["peak"] = float64(most()) - float64(c.idle)
 		came := c.ledger.Came(back)
 		figures["drained"] = came.Rate()
+		if now, err := load.CPUTime(c.local.PID()); err == nil { // else it has ended, which close tells
+			figures["cpu"] = (now - spent).Seconds() / float64(came.Messages)
+		}
 		figures["lost"] = float64(c.ledger.Missing())
 		figures["twice"] = float64(c.ledger.Counts().Again)
 		return figures, err

@@ -102,7 +102,7 @@ func (c *scene) all() error {
 	if err := c.settled(); err != nil {
 		return err
 	}
-	return c.ledger.Await(func(n outage.Counts) bool { return n.Arrived >= n.Acknowledged }, idle)
+	return c.ledger.AwaitArrived(c.ledger.Counts().Acknowledged, idle)
 }
 
 // memory is what the local broker has more than when it was idle.

@@ -20,6 +20,7 @@ type figure struct {
 const (
 	perSecond = "%.0f/s"
 	millis    = "%.2f ms"
+	micros    = "%.1f µs"
 	mebi      = "%.1f MB"
 	count     = "%.0f"
 )

@@ -3,10 +3,10 @@
 // arrived at the far side.
 //
 // The far side is Debian's mosquitto and the link between is toxiproxy, both real:
-// a Network is cut, loses, delays and resets what goes through it. A Publisher in the vehicle
-// publishes at QoS 1 and knows what was acknowledged to it; a Recorder at the far
-// side notes every message as it comes; both keep their books in one Ledger, whose
-// Verdict says what is missing, out of order, stale, or there twice.
+// a Network is cut, swallows, delays, narrows and resets what goes through it. A
+// Publisher in the vehicle publishes at QoS 1 and knows what was acknowledged to it; a
+// Recorder at the far side notes every message as it comes; both keep their books in
+// one Ledger, whose Verdict says what is missing, out of order, stale, or there twice.
 //
 // What has to hold for each up rule of QoS 1, whatever the link did:
 //

@@ -19,7 +19,7 @@ func TestFullSpoolDropsItsOldestAndSaysHowMany(t *testing.T) {
 		t.Error("nothing was dropped: nothing was proved")
 	}
 	s.comesBack("up/a")
-	s.emptied("normal")
+	s.emptied()
 	s.judge(Promise{MessageIDs: true, Dropped: dropped})
 }
 
@@ -58,8 +58,7 @@ func TestFullSpoolDropsTheLowestClassFirst(t *testing.T) {
 		t.Errorf("of urgent %v was dropped while there was bulk", c.Dropped)
 	}
 	s.comesBack("up/bulk")
-	s.emptied("urgent")
-	s.emptied("bulk")
+	s.emptied()
 	s.judge(Promise{MessageIDs: true, Dropped: dropped})
 }
 
@@ -71,7 +70,7 @@ func cutOff(t *testing.T, g gateway, topic string) *stage {
 	s.running(100, topic)
 	s.passed(10)
 	s.hush()
-	s.must(s.ledger.AwaitAll(idle))
+	s.emptied() // what arrived and is not acknowledged would count as dropped
 	s.network.Cut()
 	s.state("down", "connecting")
 	return s

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,14 +89,14 @@ func (s *stage) hush() {
 func (s *stage) passed(messages int) {
 	s.t.Helper()
 	from := s.ledger.Counts().Arrived
-	s.must(s.ledger.Await(func(c Counts) bool { return c.Arrived >= from+messages }, idle))
+	s.must(s.ledger.AwaitArrived(from+messages, idle))
 }
 
 // grown waits until so many messages more were acknowledged.
 func (s *stage) grown(messages int) {
 	s.t.Helper()
-	from := s.ledger.Counts().Acknowledged
-	s.must(s.ledger.Await(func(c Counts) bool { return c.Acknowledged >= from+messages }, idle))
+	counts := s.ledger.Counts()
+	s.must(s.ledger.AwaitAcknowledged(counts.Acknowledged+counts.Refused+messages, idle))
 }
 
 // stuck waits until so many messages more were acknowledged, none of which may
@@ -202,28 +203,35 @@ func (c class) dropped() (n int) {
 
 func (s *stage) class(name string) class {
 	s.t.Helper()
-	var told []struct{ Classes []class }
-	out, err := fascia.Command(s.t.Context(), "link", "ls", "--json", "--socket", filepath.Join(s.vehicle.Dir, "control")).Output()
-	s.must(err)
-	s.must(json.Unmarshal(out, &told))
-	for _, link := range told {
-		for _, one := range link.Classes {
-			if one.Name == name {
-				return one
-			}
+	for _, one := range s.classes() {
+		if one.Name == name {
+			return one
 		}
 	}
-	s.t.Fatalf("no class %q in %s", name, out)
+	s.t.Fatalf("no class %q", name)
 	return class{}
 }
 
-// emptied waits until nothing of a class waits any more.
-func (s *stage) emptied(name string) {
+func (s *stage) classes() (all []class) {
+	s.t.Helper()
+	var links []struct{ Classes []class }
+	out, err := fascia.Command(s.t.Context(), "link", "ls", "--json", "--socket", filepath.Join(s.vehicle.Dir, "control")).Output()
+	s.must(err)
+	s.must(json.Unmarshal(out, &links))
+	for _, link := range links {
+		all = append(all, link.Classes...)
+	}
+	return all
+}
+
+// emptied waits until nothing is in the spool any more.
+func (s *stage) emptied() {
 	s.t.Helper()
 	deadline := time.Now().Add(idle)
-	for c := s.class(name); c.Messages > 0; c = s.class(name) {
+	waits := func(c class) bool { return c.Messages > 0 }
+	for all := s.classes(); slices.ContainsFunc(all, waits); all = s.classes() {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("the spool still holds %+v", c)
+			s.t.Fatalf("the spool still holds %+v", all)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

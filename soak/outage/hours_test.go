@@ -30,7 +30,7 @@ func TestOutageOfHoursKeepsWhatLivesAndDropsWhatIsStale(t *testing.T) {
 	}
 	publish("before", "up/news", 10)
 	publish("before", "up/log", 10)
-	s.must(s.ledger.AwaitAll(idle))
+	s.emptied()
 
 	s.network.Cut()
 	s.state("down", "connecting")
@@ -43,10 +43,10 @@ func TestOutageOfHoursKeepsWhatLivesAndDropsWhatIsStale(t *testing.T) {
 	publish("late", "up/log", 100)
 	s.mend()
 	s.state("up")
-	s.must(s.ledger.Await(func(c Counts) bool { return c.Arrived >= 20+300 }, idle))
+	s.must(s.ledger.AwaitArrived(20+300, idle))
 	publish("after", "up/news", 10)
 	publish("after", "up/log", 10)
-	s.must(s.ledger.Await(func(c Counts) bool { return c.Arrived >= 40+300 }, idle))
+	s.must(s.ledger.AwaitArrived(40+300, idle))
 	s.judge(Promise{Dropped: 100})
 	for number := 10; number < 110; number++ {
 		if s.ledger.has("up/news", number) {
@@ -74,7 +74,7 @@ func TestNothingStaleArrivesAfterAnOutage(t *testing.T) {
 	s.state("up")
 	s.passed(250)
 	s.hush()
-	s.emptied("normal")
+	s.emptied()
 	s.judge(Promise{TTL: ttl, MessageIDs: true})
 	if dropped := s.class("normal").dropped(); dropped < 200 {
 		t.Errorf("the spool says it dropped %d stale messages, want about 300", dropped)

@@ -2,8 +2,6 @@ package outage
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +40,6 @@ type pages struct {
 	newest    int // highest number that has arrived
 	reordered []int
 	foreignID []int // came again with another message id
-	repeated  int   // came again
 }
 
 // instant is a moment in nanoseconds since the ledger was opened; 0 is never.
@@ -125,7 +122,6 @@ func (l *Ledger) arrive(payload []byte, id string) {
 	}
 	defer l.stir()
 	if p.arrived[number] != 0 {
-		p.repeated++
 		l.counts.Again++
 		if p.ids[number] != id && !p.resent[number] {
 			p.foreignID = append(p.foreignID, number)
@@ -180,35 +176,38 @@ func (l *Ledger) look() (Counts, <-chan struct{}) {
 	return l.counts, l.moved
 }
 
-// Await returns when done says so of the counts; it is asked at each change. The
-// error is that nothing has moved for so long.
-func (l *Ledger) Await(done func(Counts) bool, idle time.Duration) error {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	for {
-		counts, moved := l.look()
-		if done(counts) {
-			return nil
-		}
-		timer.Reset(idle)
-		select {
-		case <-moved:
-		case <-timer.C:
-			return fmt.Errorf("nothing has moved for %v: %+v", idle, counts)
-		}
-	}
+// AwaitAcknowledged returns when so many messages in all were acknowledged or refused.
+// The error is that none more was for so long.
+func (l *Ledger) AwaitAcknowledged(messages int, idle time.Duration) error {
+	return l.await(func(c Counts) int { return c.Acknowledged + c.Refused }, func(got int) bool { return got >= messages }, idle)
+}
+
+// AwaitArrived returns when so many messages in all have arrived. The error is that none
+// more did for so long.
+func (l *Ledger) AwaitArrived(messages int, idle time.Duration) error {
+	return l.await(func(c Counts) int { return c.Arrived }, func(got int) bool { return got >= messages }, idle)
 }
 
 // AwaitAll returns when everything that was acknowledged has arrived.
 func (l *Ledger) AwaitAll(idle time.Duration) error {
+	all := func(arrived int) bool { return arrived >= l.Counts().Acknowledged && l.Missing() == 0 }
+	return l.await(func(c Counts) int { return c.Arrived }, all, idle)
+}
+
+func (l *Ledger) await(progress func(Counts) int, done func(int) bool, idle time.Duration) error {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
+	last := -1
 	for {
 		counts, moved := l.look()
-		if counts.Arrived >= counts.Acknowledged && l.Missing() == 0 {
+		now := progress(counts)
+		if done(now) {
 			return nil
 		}
-		timer.Reset(idle)
+		if now != last {
+			last = now
+			timer.Reset(idle)
+		}
 		select {
 		case <-moved:
 		case <-timer.C:
@@ -236,106 +235,4 @@ func (l *Ledger) Missing() (n int) {
 		}
 	}
 	return n
-}
-
-// Promise is what a run may have lost by what its rules say.
-type Promise struct {
-	// TTL is the time to live; 0 for none.
-	TTL time.Duration
-	// Late is how much older than TTL an arrival may be: what it takes from the link
-	// to the ledger of a busy machine.
-	Late time.Duration
-	// Dropped is how many messages the spool says its limits have dropped: the oldest.
-	Dropped int
-	// MessageIDs tells that the rule gives them.
-	MessageIDs bool
-}
-
-// Verdict says what of a promise was broken, one line each; none if all was kept.
-func (l *Ledger) Verdict(p Promise) (faults []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	blame := func(topic, what string, numbers []int) {
-		if len(numbers) > 0 {
-			faults = append(faults, fmt.Sprintf("%s: %d %s: %s", topic, len(numbers), what, some(numbers)))
-		}
-	}
-	if l.foreign > 0 {
-		faults = append(faults, fmt.Sprintf("%d messages arrived that nobody had published", l.foreign))
-	}
-	missing := 0
-	for _, topic := range slices.Sorted(maps.Keys(l.topics)) {
-		page := l.topics[topic]
-		lost, stale, anonymous := page.judge(p)
-		missing += len(lost)
-		if p.Dropped == 0 {
-			blame(topic, "acknowledged and lost", lost)
-		} else {
-			blame(topic, "acknowledged and lost although newer than what was dropped", page.notOldest(lost))
-		}
-		blame(topic, fmt.Sprintf("older than %v when they arrived", p.TTL), stale)
-		blame(topic, "out of order", page.reordered)
-		if p.MessageIDs {
-			blame(topic, "without a message id", anonymous)
-			blame(topic, "twice, with two message ids", page.foreignID)
-		}
-	}
-	if p.Dropped > 0 && missing != p.Dropped {
-		faults = append(faults, fmt.Sprintf("%d acknowledged messages are missing, and the spool says it dropped %d", missing, p.Dropped))
-	}
-	return faults
-}
-
-func (p *pages) judge(promise Promise) (lost, stale, anonymous []int) {
-	ttl, late := instant(promise.TTL), instant(promise.Late)
-	var next instant // arrival of the nearest later message that has arrived
-	for number := len(p.sent) - 1; number >= 0; number-- {
-		arrived := p.arrived[number]
-		if arrived == 0 {
-			// Its turn came just before that one's.
-			expired := ttl > 0 && next != 0 && next >= p.sent[number]+ttl-late
-			if p.acked[number] && !expired {
-				lost = append(lost, number)
-			}
-			continue
-		}
-		next = arrived
-		if ttl > 0 && arrived-p.sent[number] > ttl+late {
-			stale = append(stale, number)
-		}
-		if p.ids[number] == "" {
-			anonymous = append(anonymous, number)
-		}
-	}
-	slices.Reverse(lost)
-	slices.Reverse(stale)
-	slices.Reverse(anonymous)
-	return lost, stale, anonymous
-}
-
-// notOldest are those of the lost numbers that don't follow the one before: a queue
-// that drops its oldest loses one run, with nothing between that has arrived. What was
-// in flight when the link was lost may have arrived before the run.
-func (p *pages) notOldest(lost []int) (wrong []int) {
-	for i, number := range lost {
-		if i == 0 {
-			continue
-		}
-		for between := lost[i-1] + 1; between < number; between++ {
-			if p.acked[between] && p.arrived[between] != 0 {
-				wrong = append(wrong, number)
-				break
-			}
-		}
-	}
-	return wrong
-}
-
-// some is the first few numbers.
-func some(numbers []int) string {
-	const few = 12
-	if len(numbers) > few {
-		return fmt.Sprint(numbers[:few]) + "…"
-	}
-	return fmt.Sprint(numbers)
 }

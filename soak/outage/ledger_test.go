@@ -23,7 +23,7 @@ func TestLedgerSeesWhatABridgeLoses(t *testing.T) {
 			s.local(mosquitto(t), func(port int, dir string) string {
 				return strings.Replace(MosquittoBridge(s.network.Address)(port, dir), "max_queued_messages 0\n", c.limit, 1)
 			})
-			s.publish(PublisherOptions{Topics: []string{"up/a", "up/b"}, Size: 64}, 10)
+			s.publish(PublisherOptions{Topics: []string{"up/a", "up/b"}, Size: 64}, 4)
 			s.arrives()
 			s.network.Cut()
 			s.publisher.Send(200)

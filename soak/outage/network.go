@@ -1,7 +1,6 @@
 package outage
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -19,7 +18,9 @@ type Network struct {
 	// Address is where the far side seems to listen, host:port.
 	Address string
 
-	mu    sync.Mutex
+	upstream string
+
+	mu    sync.Mutex // held while connections end or may come
 	proxy *toxiproxy.Proxy
 }
 
@@ -29,16 +30,10 @@ var quiet = sync.OnceFunc(func() { zerolog.SetGlobalLevel(zerolog.Disabled) })
 // NewNetwork leads to upstream, host:port, from a free port of loopback. Close ends
 // it.
 func NewNetwork(upstream string) (*Network, error) {
-	return NewNetworkAt("127.0.0.1:0", upstream)
-}
-
-// NewNetworkAt leads to upstream from the address.
-func NewNetworkAt(address, upstream string) (*Network, error) {
 	quiet()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	n := &Network{proxy: toxiproxy.NewProxy(server, "cellular", address, upstream)}
-	if err := n.proxy.Start(); err != nil {
-		return nil, fmt.Errorf("network to %s: %w", upstream, err)
+	n := &Network{Address: "127.0.0.1:0", upstream: upstream}
+	if err := n.Calm(); err != nil {
+		return nil, err
 	}
 	n.Address = n.proxy.Listen
 	return n, nil
@@ -51,7 +46,7 @@ func (n *Network) Cut() {
 	n.proxy.Stop()
 }
 
-// Mend lets connections through again.
+// Mend lets connections through again, with the disturbances that there are.
 func (n *Network) Mend() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -63,14 +58,30 @@ func (n *Network) Mend() error {
 
 // Drop ends all connections; new ones come up at once.
 func (n *Network) Drop() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.proxy.Stop()
-	return n.proxy.Start()
+	n.Cut()
+	return n.Mend()
 }
 
 // Close is Cut, for good.
 func (n *Network) Close() { n.Cut() }
+
+// Calm takes every disturbance away, and ends the connections that had them: what a
+// toxic holds back would else come at once.
+func (n *Network) Calm() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.proxy != nil {
+		n.proxy.Stop()
+	}
+	// A proxy of its own: toxiproxy waits for ever to take a toxic from a connection
+	// that ended with something under way.
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	n.proxy = toxiproxy.NewProxy(server, "cellular", n.Address, n.upstream)
+	if err := n.proxy.Start(); err != nil {
+		return fmt.Errorf("network to %s: %w", n.upstream, err)
+	}
+	return nil
+}
 
 // Disturb adds a toxic of that kind to both directions, with the attributes that
 // toxiproxy's documents name. The connections that stand have it too.
@@ -89,20 +100,12 @@ func (n *Network) DisturbOne(direction, kind string, attributes map[string]int) 
 	if err != nil {
 		return err
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if _, err := n.proxy.Toxics.AddToxicJson(strings.NewReader(string(text))); err != nil {
 		return fmt.Errorf("toxic %s: %w", text, err)
 	}
 	return nil
-}
-
-// Calm takes every disturbance away. It ends the connections that stand first: a
-// toxic that goes lets out at once what it had held back.
-func (n *Network) Calm() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.proxy.Stop()
-	n.proxy.Toxics.ResetToxics(context.Background())
-	return n.proxy.Start()
 }
 
 // Blackhole lets nothing through any more and tells nobody, as a tunnel does: the
