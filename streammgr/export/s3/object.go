@@ -95,7 +95,6 @@ func (t *Target) build(ctx context.Context) (built, error) {
 			p.read += int64(len(run[i].Payload)) + messageOverhead
 		}
 		p.next = run[len(run)-1].Seq + 1
-		p.ends = false
 	}
 	clear(t.chunk)
 	return p, nil

@@ -252,10 +252,11 @@ func TestAfterARestartNothingIsSentTwice(t *testing.T) {
 	s := stream(t, open(t, dir), log.Definition{Name: "drive"})
 	add(t, s, 0, 1200)
 	k := shelf{t.TempDir()}
-	next := uint64(0)
-	for next < 1200 {
+	for last, next := uint64(0), uint64(0); ; last = next {
 		to := target(t, b.settings(), s, k)
-		_, next = to.Held()
+		if _, next = to.Held(); next <= last && last > 0 {
+			t.Fatalf("goes on at %d as before", next)
+		}
 		send(t, to, s, next, min(1200, next+260), 65) // and it is forgotten
 		if next+260 >= 1200 {
 			end(t, to)
