@@ -252,11 +252,13 @@ func TestAfterARestartNothingIsSentTwice(t *testing.T) {
 	s := stream(t, open(t, dir), log.Definition{Name: "drive"})
 	add(t, s, 0, 1200)
 	k := shelf{t.TempDir()}
-	for last, next := uint64(0), uint64(0); ; last = next {
+	for last := int64(-1); ; {
 		to := target(t, b.settings(), s, k)
-		if _, next = to.Held(); next <= last && last > 0 {
+		_, next := to.Held()
+		if int64(next) <= last {
 			t.Fatalf("goes on at %d as before", next)
 		}
+		last = int64(next)
 		send(t, to, s, next, min(1200, next+260), 65) // and it is forgotten
 		if next+260 >= 1200 {
 			end(t, to)
