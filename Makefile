@@ -61,7 +61,7 @@ soak-outage: toolchain ## the gateway behind a link that fails in every way, lon
 		-outage.kills=$(OUTAGE_KILLS) -outage.flaps=$(FLAPS) -outage.cuts=$(OUTAGE_CUTS)
 
 .PHONY: soak-streams
-soak-streams: toolchain ## streams to Kinesis: STREAM_RECORDS (200000) through cuts and STREAM_KILLS (50); power cuts STREAM_CUTS (10)
+soak-streams: toolchain ## streams to Kinesis and S3: STREAM_RECORDS (200000) through cuts and STREAM_KILLS (50); power cuts STREAM_CUTS (10)
 	go test ./soak/streams -v -timeout 0 -args \
 		-streams.kills=$(STREAM_KILLS) -streams.records=$(STREAM_RECORDS) -streams.cuts=$(STREAM_CUTS)
 
