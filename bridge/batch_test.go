@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,4 +103,46 @@ func TestRefusedBatchBecomesALetterForEachMessage(t *testing.T) {
 	if len(letters) != 3 || letters[2].Topic != "a/x" || letters[2].Remote != "far/batch" || string(letters[2].Payload) != "3" {
 		t.Errorf("%+v", letters)
 	}
+}
+
+// A message that no batch can hold goes where the rule says, and holds up nothing.
+func TestWhatIsLargerThanABatchGoesWhereTheRuleSays(t *testing.T) {
+	for oversize, letters := range map[string]int{"dead": 2, "drop": 0} {
+		t.Run(oversize, func(t *testing.T) {
+			s := perform(t, `rules: [{name: all, direction: up, local: "a/#", remote: "far/batch", oversize: `+oversize+`, batch: {every: 100ms, size: 1KiB, format: json}}]`)
+			s.connect()
+			large := strings.Repeat("x", 2000)
+			s.say(t, "a/x", large, "1", large, "2") // as the first of a batch, and behind another
+			var got []int
+			for len(got) < 2 {
+				list := s.at.take(t, 1)
+				got = append(got, rows(t, list[0].Payload)...)
+				s.answer(0, list...)
+			}
+			eventually(t, "the spool is empty", func() bool { return s.spooled() == 0 })
+			if !slices.Equal(got, []int{1, 2}) || len(s.letters(t)) != letters {
+				t.Errorf("sent %v, %d dead letters, want %d", got, len(s.letters(t)), letters)
+			}
+			if st := s.bridge.Status()[0]; letters == 0 && st.Classes[0].Dropped["oversize"] != 2 {
+				t.Errorf("dropped: %v", st.Classes[0].Dropped)
+			}
+		})
+	}
+}
+
+// A batch is under way when its rule stops making any: its messages go one by one.
+func TestBatchOfARuleThatMakesNoneAnyMore(t *testing.T) {
+	const text = `links: [{name: cloud, url: "mqtt://127.0.0.1:1", rules: [{name: all, direction: up, local: "a/#", remote: "far/x"%s}]}]`
+	c, _ := driveOff(t, t.TempDir(), fmt.Sprintf(text, ", batch: {every: 1m, count: 3, format: json}"))
+	s := runStage(t, c)
+	s.connect()
+	s.say(t, "a/x", "1", "2", "3")
+	s.at.take(t, 1)
+	s.lose()
+	if err := s.bridge.Use(parse(t, fmt.Sprintf(text, ""))); err != nil {
+		t.Fatal(err)
+	}
+	s.connect()
+	s.answer(0, s.wantSent(t, "1", "2", "3")...)
+	eventually(t, "the spool is empty", func() bool { return s.spooled() == 0 })
 }

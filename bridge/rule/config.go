@@ -65,7 +65,7 @@ type Config struct {
 
 	// Put messages together into one, whose payload keeps the topic, the time and the content type of each.
 	Batch *batch.Config `yaml:"batch"`
-	// A message that is too large for the far side: dead keeps it as a dead letter, drop drops it, stream:<name> puts it into that stream; each is counted.
+	// A message that is too large for the far side, or for a batch: dead keeps it as a dead letter, drop drops it, stream:<name> puts it into that stream; each is counted.
 	Oversize string `yaml:"oversize"`
 	// Add the user property message-id, which no other message ever has: the far side can tell what came twice.
 	MessageID bool `yaml:"message_id" default:"false"`

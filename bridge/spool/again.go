@@ -248,8 +248,16 @@ func (s *Sender) sendFlight(conn link.Conn, f *flight, now clock.Time) bool {
 	if up == nil {
 		return s.giveUp(f, ruleName(nil, f.rule), "", noRule)
 	}
-	if first := f.spans[0]; up.Batch() != nil || len(f.spans) > 1 || first.first != first.last {
+	first := f.spans[0]
+	switch several := len(f.spans) > 1 || first.first != first.last; {
+	case up.Batch() != nil:
 		return s.sendBatch(conn, f, up, now)
+	case several: // the rule makes no batches any more: its class reads them again
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.rewind(first.first)
+		s.release(f)
+		return true
 	}
 	pos := f.spans[0].first
 	var it Item

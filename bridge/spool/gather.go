@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -88,13 +89,17 @@ func (s *Sender) gather(conn link.Conn, c *class, up *rule.Up, e entry, loose bo
 	if g.builder.Len() > 0 && g.end != 0 && s.now() >= g.end && !s.weed(g, up, s.now()) {
 		return false
 	}
-	if !g.add(e, s.options.Clock) && g.builder.Len() > 0 {
-		s.seal(conn, g)
-		if !loose && !s.room(c) {
-			return false
+	if !g.add(e, s.options.Clock) {
+		if g.builder.Len() > 0 {
+			s.seal(conn, g)
+			if !loose && (!s.room(c) || g.builder.Len() > 0) {
+				return false
+			}
 		}
-		if g.builder.Len() > 0 || !g.add(e, s.options.Clock) {
-			return s.sendAlone(conn, c, up, e, loose) // larger than any batch
+		if !g.add(e, s.options.Clock) { // alone its topic and time would be lost
+			m, _ := up.ConvertBatch(nil, "", e.meta)
+			why := fmt.Sprintf("%d bytes with its topic: larger than a batch of %s", e.message.Size(), up.Batch().Size)
+			return s.reject(c, up, e, loose, m.Topic, why, up.Oversize() != rule.OversizeDead)
 		}
 	}
 	if g.builder.Len() == up.Batch().Count {

@@ -38,21 +38,31 @@ func (s *Sender) send(conn link.Conn, c *class, it Item) bool {
 // sendAlone sends a message by itself. It is false when it is to be read again.
 func (s *Sender) sendAlone(conn link.Conn, c *class, up *rule.Up, e entry, loose bool) bool {
 	m, why, drop := s.convert(up, e.message, e.meta, e.end, s.now())
+	switch {
+	case why != "":
+		return s.reject(c, up, e, loose, m.Topic, why, drop)
+	case loose:
+		s.fire(conn, c, up, &m)
+	default:
+		s.launch(conn, s.board(c, up, []span{{e.pos, e.pos}}), up, &m)
+	}
+	return true
+}
+
+// reject sees to a message that can't be sent; drop says that it is too large, and that
+// its rule wants no dead letter of it. It is false when the message is to be read again.
+func (s *Sender) reject(c *class, up *rule.Up, e entry, loose bool, remote, why string, drop bool) bool {
 	here := []span{{e.pos, e.pos}}
 	switch {
 	case loose && drop:
 		s.divertLoose(up, e.message)
 		s.lost(c, up, Oversize, 1)
-	case loose && why != "":
-		return s.buryLoose(c, up, e, m.Topic, why)
 	case loose:
-		s.fire(conn, c, up, &m)
+		return s.buryLoose(c, up, e, remote, why)
 	case drop:
 		s.discard(c, up, here, Oversize)
-	case why != "":
-		return s.buryAll(c, here, up.Name(), m.Topic, why)
 	default:
-		s.launch(conn, s.board(c, up, here), up, &m)
+		return s.buryAll(c, here, up.Name(), remote, why)
 	}
 	return true
 }
