@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,8 +79,11 @@ func serve(ctx context.Context, g *gateway.Gateway, asked reloads) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		started := time.After(startup)
 		for {
 			select {
+			case <-started:
+				forgetStartup()
 			case <-asked:
 				_ = g.Reload() // the gateway logs what became of it and `status` shows it
 			case <-ctx.Done():
