@@ -137,7 +137,7 @@ func (e *Engine) recover() {
 	if err != nil {
 		e.log.Error("streams: can't be opened", "error", err)
 	} else {
-		e.log.Info("streams: opened", "streams", count, "took", time.Since(begun).Round(time.Millisecond))
+		e.log.Info("streams: opened", "streams", count, "took", time.Since(begun).Round(time.Millisecond).String())
 		e.tasks.Go(e.syncLoop)
 		e.tasks.Go(e.keepLoop)
 	}
