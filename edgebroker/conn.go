@@ -108,6 +108,9 @@ func (c *conn) serve() {
 	}
 	close(c.detached)
 	c.logEnd(err)
+	if c.stopping() {
+		c.awaitAnswers()
+	}
 	c.out.Close(c.farewell(err))
 	cut := time.AfterFunc(linger, func() { _ = c.socket.Close() })
 	c.out.Finish()
@@ -216,17 +219,43 @@ func (c *conn) end(reason wire.Reason) {
 		if c.session.Load() != nil && c.version == 5 {
 			last = c.disconnectFor(reason, "")
 		}
-		c.out.Close(last)
-		c.out.HandOver()
+		silence := func() {
+			c.out.Close(last)
+			c.out.HandOver()
+		}
+		if c.stopping() {
+			time.AfterFunc(linger, silence) // serve does it when all is answered, unless it waits for the client
+		} else {
+			silence()
+		}
 		c.interrupt()
 		c.relieve()
 	})
 }
 
+// stopping reports whether the broker stops. What it has taken is then answered
+// before the goodbye: a publisher whose PUBACK is missing sends again.
+func (c *conn) stopping() bool { return c.ended.Load() == uint32(wire.ShuttingDown)+1 }
+
+// awaitAnswers waits until nothing that the client has sent is still being committed,
+// but not for long.
+func (c *conn) awaitAnswers() {
+	enough := time.NewTimer(linger)
+	defer enough.Stop()
+	for c.outstanding.Load() > 0 {
+		select {
+		case <-c.held:
+		case <-enough.C:
+			return
+		}
+	}
+}
+
 // interrupt makes the reader return.
 func (c *conn) interrupt() { _ = c.socket.SetReadDeadline(time.Unix(1, 0)) }
 
-// farewell is the DISCONNECT that tells a version 5 client what it did wrong.
+// farewell is the DISCONNECT that tells a version 5 client what it did wrong, or that
+// the broker stops.
 func (c *conn) farewell(err error) []byte {
 	if c.session.Load() == nil || c.version < 5 {
 		return nil
@@ -237,6 +266,8 @@ func (c *conn) farewell(err error) []byte {
 		return c.disconnectFor(bad.Reason, bad.Text)
 	case c.silent(err):
 		return c.disconnectFor(wire.KeepAliveTimeout, "")
+	case c.stopping():
+		return c.disconnectFor(wire.ShuttingDown, "")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/fascia-edge/fascia/clock"
+	"github.com/fascia-edge/fascia/edgebroker/message"
 	"github.com/fascia-edge/fascia/edgebroker/wire"
 )
 
@@ -246,5 +247,43 @@ func TestCloseTellsClientsAndWaitsForNobody(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 3*linger {
 		t.Fatalf("took %v", took)
+	}
+}
+
+// Every message that a stopping broker has stored is answered, so that its publisher
+// does not send it again.
+func TestStopAnswersWhatWasTaken(t *testing.T) {
+	for _, version := range []byte{4, 5} {
+		cfg := decode(t, loopback)
+		cfg.Broker.Durability.Sync = "always" // many are being committed at any moment
+		b, stop := startOn(t, cfg, t.TempDir())
+		q := openQueue(t, b, "q", QueueLimits{Bytes: 1 << 20, Messages: 1000})
+		halfway := make(chan struct{})
+		taken := 0
+		feedInto(t, q, "ivi/#", false, func(*message.Publication) ([]byte, bool) {
+			if taken++; taken == 200 {
+				close(halfway)
+			}
+			return nil, true
+		})
+		c := connect(t, b, version, "c")
+		for id := range uint16(500) {
+			c.publish(1, id+1, "ivi/a", "x")
+		}
+		<-halfway
+		stop()
+		answered := uint64(0)
+		for {
+			r, err := c.read()
+			if err != nil {
+				break
+			}
+			if r.kind == wire.Puback {
+				answered++
+			}
+		}
+		if stored := q.Stats().Stored; answered != stored || stored < 200 {
+			t.Errorf("version %d: %d messages were stored, and %d answered", version, stored, answered)
+		}
 	}
 }
